@@ -1,0 +1,68 @@
+"""The hot loops, written four times: one pass of one op is one plain function of arrays and numbers.
+
+    reference   plain Python loops: the definition, and what a beginner steps through
+    array       the same passes vectorised, on NumPy or CuPy alike
+    cpu         the same in numba (a pass that has none yet is the one of `array`)
+    cuda        the same in CUDA C++ (a pass that has none yet is the one of `array`)
+
+The four folders have the same file names, function names and signatures. Which one runs is decided at each call by
+the type of the array (numpy -> cpu, cupy -> cuda), by the environment variable MINIFCN_KERNELS, or inside
+
+    with use_kernels("reference"):
+        ...
+
+A kernel validates nothing and has no defaults: `minifcn.ops` checks arguments and computes sizes before it calls one.
+This package never imports minifcn.
+"""
+
+import contextlib
+import importlib
+import os
+import sys
+from collections.abc import Iterator
+from contextvars import ContextVar
+from types import ModuleType
+from typing import Any
+
+FOLDERS = ("reference", "array", "cpu", "cuda")
+_chosen: ContextVar[str | None] = ContextVar("minifcn_kernels", default=None)
+
+
+def array_module(x: Any) -> ModuleType:
+    """numpy or cupy, whichever made `x`. CuPy is never imported here: an array of it proves that it already was."""
+    cupy = sys.modules.get("cupy")
+    if cupy is not None and isinstance(x, cupy.ndarray):
+        return cupy
+    return importlib.import_module("numpy")
+
+
+@contextlib.contextmanager
+def use_kernels(folder: str) -> Iterator[None]:
+    """Run everything inside the `with` block on one kernel folder, whatever the arrays are.
+
+    Raises ValueError for a name that is none of FOLDERS.
+    """
+    token = _chosen.set(_known(folder, "use_kernels"))
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+def folder_for(x: Any) -> str:
+    """The name of the kernel folder that arrays like `x` are computed with, here and now."""
+    chosen = _chosen.get() or os.environ.get("MINIFCN_KERNELS")
+    if chosen:
+        return _known(chosen, "MINIFCN_KERNELS")
+    return "cpu" if array_module(x).__name__ == "numpy" else "cuda"
+
+
+def kernels_for(x: Any) -> ModuleType:
+    """The kernel folder for arrays like `x`, as a module: `kernels_for(x).conv2d(x, weight, ...)`."""
+    return importlib.import_module(f".{folder_for(x)}", __name__)
+
+
+def _known(folder: str, who: str) -> str:
+    if folder not in FOLDERS:
+        raise ValueError(f"{who}: expected one of {', '.join(FOLDERS)}, got {folder!r}. Choose one of these folders.")
+    return folder

@@ -1,0 +1,143 @@
+"""What every layer is: a thin, stateful shell around one op, and the parameters that the shell owns.
+
+A layer remembers what its op's backward needs on a *stack*, not in a single slot, so that the same layer can be applied
+several times and backed out in reverse:
+
+    y1 = layer.forward(x1, record=True)
+    y2 = layer.forward(x2, record=True)
+    gx2 = layer.backward(gy2)
+    gx1 = layer.backward(gy1)
+"""
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from ..ops.check import Array
+
+Affine = tuple[Fraction, Fraction]  # (scale, shift): input coordinate -> output coordinate along one axis
+IDENTITY: Affine = (Fraction(1), Fraction(0))
+
+
+class Parameter:
+    """A learned array, its gradient, and Caffe's two multipliers.
+
+    Attributes:
+        data: the numbers.
+        grad: the sum of the gradients since it was last set to None; None before the first.
+        lr_mult: times the learning rate. 0 means: not trained, and its gradient is not computed.
+        decay_mult: times the weight decay.
+    """
+
+    def __init__(self, data: Array, lr_mult: float = 1.0, decay_mult: float = 1.0) -> None:
+        self.data = data
+        self.grad: Array | None = None
+        self.lr_mult = lr_mult
+        self.decay_mult = decay_mult
+
+    @property
+    def trains(self) -> bool:
+        return self.lr_mult != 0
+
+    def accumulate(self, gradient: Array | None) -> None:
+        """Adopt the first gradient, add every later one to it. None is no contribution."""
+        if gradient is None:
+            return
+        if self.grad is None:
+            self.grad = gradient
+        else:
+            self.grad += gradient
+
+    def __repr__(self) -> str:
+        plain = (self.lr_mult, self.decay_mult) == (1, 1)
+        extra = "" if plain else f", lr x{self.lr_mult:g}, decay x{self.decay_mult:g}"
+        return f"Parameter({'x'.join(map(str, self.data.shape))} {self.data.dtype}{extra})"
+
+
+class Layer:
+    """A function with a handwritten derivative. Subclasses write `_forward` and `_backward`.
+
+    Attributes:
+        training: what dropout and batch norm go by; also the default of `record`.
+    """
+
+    shown: tuple[str, ...] = ()  # attributes that repr prints, named as in the constructor
+    buffer_names: tuple[str, ...] = ()  # arrays that are saved with the network but not learned
+
+    def __init__(self) -> None:
+        self.training = True
+        self._caches: list[Any] = []
+
+    # What a subclass writes.
+
+    def _forward(self, *xs: Any) -> tuple[Any, Any]:
+        """The output and the cache that `_backward` wants."""
+        raise NotImplementedError(f"{type(self).__name__}: write _forward(self, *xs) -> (y, cache)")
+
+    def _backward(self, cache: Any, needs: tuple[bool, ...] | None, *gys: Any) -> Any:
+        """The gradient of each input (bare if there is one); add the parameters' with `Parameter.accumulate`."""
+        raise NotImplementedError(f"{type(self).__name__}: write _backward(self, cache, needs, *gys) -> gx")
+
+    def coordinate_map(self) -> tuple[Affine, Affine]:
+        """Where input row and column r land in the output, (scale, shift) for each axis: scale*r + shift."""
+        return IDENTITY, IDENTITY
+
+    # What everybody calls.
+
+    def forward(self, *xs: Any, record: bool | None = None) -> Any:
+        """Apply the layer. With `record` (default: `training`) the next `backward` belongs to this application."""
+        y, cache = self._forward(*xs)
+        if self.training if record is None else record:
+            self._caches.append(cache)
+        return y
+
+    __call__ = forward
+
+    def backward(self, *gys: Any, needs: tuple[bool, ...] | None = None) -> Any:
+        """Back out the last recorded forward that is still open: gradients of its inputs, bare if there is one.
+
+        Adds the gradients of the parameters to their `grad`. `needs` has one bool for each input; None means all.
+        Raises RuntimeError if no recorded forward is left.
+        """
+        return self._backward(self._last_cache(), needs, *gys)
+
+    def discard(self) -> None:
+        """Forget all recorded forwards, after an interrupt for example."""
+        self._caches.clear()
+
+    def parameters(self) -> dict[str, Parameter]:
+        """Name -> Parameter, in order of definition."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, Parameter)}
+
+    def buffers(self) -> dict[str, Array]:
+        """Name -> array that belongs to the layer's state but is not learned."""
+        return {name: getattr(self, name) for name in self.buffer_names}
+
+    def train(self, mode: bool = True) -> "Layer":
+        """Training mode (or, with False, evaluation mode); returns the layer."""
+        self.training = mode
+        return self
+
+    def eval(self) -> "Layer":
+        """Evaluation mode: dropout passes everything, batch norm uses its running statistics."""
+        return self.train(False)
+
+    def reseed(self, seeds: np.random.SeedSequence) -> None:
+        """Start the layer's random numbers, if it has any, anew from a child of `seeds`."""
+        if hasattr(self, "rng"):
+            self.rng = np.random.default_rng(seeds.spawn(1)[0])
+
+    def _last_cache(self) -> Any:
+        if not self._caches:
+            raise RuntimeError(f"{type(self).__name__}.backward: expected a recorded forward that is still open, "
+                               f"got none. Call forward(..., record=True) first; each forward allows one backward.")
+        return self._caches.pop()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)}' for name in self.shown)})"
+
+
+def first_needed(needs: tuple[bool, ...] | None) -> bool:
+    """Whether a layer of one input owes its gradient."""
+    return needs is None or needs[0]
