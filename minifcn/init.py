@@ -5,12 +5,32 @@ An initialiser is a function `(shape, rng, dtype) -> array`. The ones with a set
     Conv2d(3, 64, 3, weight_init=init.gaussian(0.01), rng=0)
 """
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 
 import numpy as np
 
 Initialiser = Callable[[tuple[int, ...], np.random.Generator, np.dtype], np.ndarray]
+_shapes_only: ContextVar[bool] = ContextVar("minifcn_shapes_only", default=False)
+
+
+def make(initialiser: Initialiser, shape: tuple[int, ...], rng: np.random.Generator, dtype: np.dtype) -> np.ndarray:
+    """What layers call: the array of `initialiser`, or inside `shapes_only` a read-only zero of that shape."""
+    if _shapes_only.get():
+        return np.broadcast_to(np.zeros((), dtype), shape)
+    return initialiser(shape, rng, dtype)
+
+
+@contextlib.contextmanager
+def shapes_only() -> Iterator[None]:
+    """Layers built inside the `with` block take no memory for weights: enough to count or to draw a network."""
+    token = _shapes_only.set(True)
+    try:
+        yield
+    finally:
+        _shapes_only.reset(token)
 
 
 def zero(shape: tuple[int, ...], rng: np.random.Generator, dtype: np.dtype) -> np.ndarray:

@@ -1,5 +1,29 @@
 """Every pass vectorised, on NumPy or CuPy alike: whole arrays at a time instead of loops over pixels."""
 
+from .adaptive_avg_pool import adaptive_avg_pool2d, adaptive_avg_pool2d_grad
+from .avg_pool import avg_pool2d, avg_pool2d_grad
+from .batch_norm import batch_norm_frozen_grad, batch_norm_grad, batch_norm_normalize, batch_norm_statistics
 from .conv import conv2d, conv2d_grad_input, conv2d_grad_weight
+from .local_response_norm import local_response_norm, local_response_norm_grad
+from .max_pool import max_pool2d, max_pool2d_grad
+from .relu import relu, relu_grad
+from .resize import resize_bilinear, resize_bilinear_grad
+from .softmax_cross_entropy import softmax_cross_entropy, softmax_cross_entropy_grad
+from .unpool import gather, scatter
+from .updates import adam_update, sgd_update
 
-__all__ = ["conv2d", "conv2d_grad_input", "conv2d_grad_weight"]
+__all__ = [
+    "adam_update",
+    "adaptive_avg_pool2d", "adaptive_avg_pool2d_grad",
+    "avg_pool2d", "avg_pool2d_grad",
+    "batch_norm_frozen_grad", "batch_norm_grad", "batch_norm_normalize", "batch_norm_statistics",
+    "conv2d", "conv2d_grad_input", "conv2d_grad_weight",
+    "gather",
+    "local_response_norm", "local_response_norm_grad",
+    "max_pool2d", "max_pool2d_grad",
+    "relu", "relu_grad",
+    "resize_bilinear", "resize_bilinear_grad",
+    "scatter",
+    "sgd_update",
+    "softmax_cross_entropy", "softmax_cross_entropy_grad",
+]

@@ -64,6 +64,7 @@ class Layer:
 
     shown: tuple[str, ...] = ()  # attributes that repr prints, named as in the constructor
     buffer_names: tuple[str, ...] = ()  # arrays that are saved with the network but not learned
+    extra_outputs: tuple[str, ...] = ()  # names of the outputs behind the first; a Graph calls them "node.name"
 
     def __init__(self) -> None:
         self.training = True
@@ -101,6 +102,10 @@ class Layer:
         Raises RuntimeError if no recorded forward is left.
         """
         return self._backward(self._last_cache(), needs, *gys)
+
+    def discard_last(self) -> None:
+        """Forget the last recorded forward, for which nobody will ask the gradient."""
+        self._last_cache()
 
     def discard(self) -> None:
         """Forget all recorded forwards, after an interrupt for example."""

@@ -40,8 +40,8 @@ class Conv2d(Layer):
         self.padding = parse_padding("Conv2d", padding)
         rng, dtype = np.random.default_rng(rng), np.dtype(dtype)
         shape = (out_channels, in_channels // groups, *self.kernel_size)
-        self.weight = Parameter(weight_init(shape, rng, dtype))
-        self.bias = Parameter(bias_init((out_channels,), rng, dtype)) if bias else None
+        self.weight = Parameter(init.make(weight_init, shape, rng, dtype))
+        self.bias = Parameter(init.make(bias_init, (out_channels,), rng, dtype)) if bias else None
 
     def _forward(self, x: Array) -> tuple[Array, tuple]:
         sides = self.padding

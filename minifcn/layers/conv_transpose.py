@@ -45,8 +45,8 @@ class ConvTranspose2d(Layer):
         self.output_padding, self.output_size = output_padding, output_size
         rng, dtype = np.random.default_rng(rng), np.dtype(dtype)
         shape = (in_channels, out_channels // groups, *self.kernel_size)
-        self.weight = Parameter(weight_init(shape, rng, dtype))
-        self.bias = Parameter(bias_init((out_channels,), rng, dtype)) if bias else None
+        self.weight = Parameter(init.make(weight_init, shape, rng, dtype))
+        self.bias = Parameter(init.make(bias_init, (out_channels,), rng, dtype)) if bias else None
 
     def _forward(self, x: Array) -> tuple[Array, tuple]:
         sides = self.padding

@@ -44,6 +44,7 @@ def conv_transpose2d(
     check_array(op, "x", x, "N C H W")
     check_array(op, "weight", weight, "C O/groups KH KW")
     check_alike(op, x, weight=weight, bias=bias)
+    pair(op, "kernel_size", weight.shape[2:], 1)
     _check_channels(op, x.shape[1], weight, groups)
     check_bias(op, bias, weight.shape[1] * groups)
     steps = (*pair(op, "stride", stride, 1), *parse_padding(op, padding)[::2], *pair(op, "dilation", dilation, 1))
@@ -85,8 +86,9 @@ def _output_size(
 ) -> tuple[int, int]:
     strides, dilations = pair(op, "stride", stride, 1), pair(op, "dilation", dilation, 1)
     sides = parse_padding(op, padding)
+    before, after = (sides.top, sides.left), (sides.bottom, sides.right)
     legal = [
-        output_sizes(size[axis], kernel_size[axis], strides[axis], *sides[2 * axis : 2 * axis + 2], dilations[axis])
+        output_sizes(size[axis], kernel_size[axis], strides[axis], before[axis], after[axis], dilations[axis])
         for axis in (0, 1)
     ]
     if output_size is not None:

@@ -1,0 +1,90 @@
+"""Where arrays live, and how they move: an array's type is its device, so nothing here is remembered globally.
+
+    device, note = resolve_device("auto")        # ("cuda:0", "") or ("cpu", "running on the CPU: <why>")
+    x = to_device(x, device)                     # a numpy or a cupy array; everything after this follows its type
+    y = to_numpy(net.forward(x))
+
+CuPy is optional and is imported only when somebody asks about a GPU.
+"""
+
+import functools
+import importlib
+import re
+from typing import Any
+
+import numpy as np
+
+from .kernels import array_module, use_kernels
+
+__all__ = ["array_module", "gpu_status", "resolve_device", "to_device", "to_numpy", "use_kernels"]
+
+
+@functools.lru_cache(maxsize=1)
+def gpu_status() -> tuple[bool, str]:
+    """Whether CUDA arrays can be computed with here, and why not: `(ok, reason)`. Never raises; asked once a process.
+
+    `import cupy` succeeds on a machine without any GPU, or without the compiler library that CuPy's kernels need, so
+    only a small computation whose result is looked at says whether it works.
+    """
+    try:
+        cupy = importlib.import_module("cupy")
+    except Exception as error:  # a half-installed CuPy fails with more than ImportError
+        return False, f"cupy not importable: {_one_line(error)}"
+    try:
+        if cupy.cuda.runtime.getDeviceCount() < 1:
+            return False, "no CUDA device visible"
+        a = cupy.arange(4, dtype=cupy.float32)
+        total = float((a * a).sum())  # allocate, compile, launch, copy back
+    except Exception as error:
+        return False, _one_line(error)
+    return (True, "ok") if total == 14.0 else (False, f"wrong result: 0 + 1 + 4 + 9 came back as {total:g}")
+
+
+def resolve_device(spec: str) -> tuple[str, str]:
+    """What `--device` means on this machine: `(device, note)`, the device being "cpu" or "cuda:<number>".
+
+    Only "auto" falls back to the CPU, and then `note` says so with the reason; it is "" where there is nothing to say.
+    Raises ValueError for a name that is none, RuntimeError with the reason if "cuda" is asked for and cannot be had.
+    """
+    found = re.fullmatch(r"auto|cpu|cuda(?::(\d+))?", spec)
+    if found is None:
+        raise ValueError(f"device: expected auto, cpu, cuda or cuda:<number>, got {spec!r}. Choose one of these.")
+    if spec == "cpu":
+        return "cpu", ""
+    ok, reason = gpu_status()
+    if spec == "auto":
+        return ("cuda:0", "") if ok else ("cpu", f"running on the CPU: {reason}")
+    if not ok:
+        raise RuntimeError(f"device: expected a working GPU for {spec!r}, got: {reason}. Use 'auto' or 'cpu'; for "
+                           f"a GPU install minifcn[gpu12] or minifcn[gpu13], as its driver's CUDA version is.")
+    number = int(found[1] or 0)
+    count = importlib.import_module("cupy").cuda.runtime.getDeviceCount()
+    if number >= count:
+        raise RuntimeError(f"device: expected a number below {count}, the CUDA devices visible, got {spec!r}. "
+                           f"Choose another, or look at CUDA_VISIBLE_DEVICES.")
+    return f"cuda:{number}", ""
+
+
+def to_device(x: Any, device: str) -> Any:
+    """`x` on "cpu", "cuda[:i]" or "auto": the very same array if it is there already, otherwise a copy.
+
+    Raises what `resolve_device` raises.
+    """
+    place, _ = resolve_device(device)
+    if place == "cpu":
+        return to_numpy(x)
+    cupy = importlib.import_module("cupy")
+    with cupy.cuda.Device(int(place.removeprefix("cuda:"))):
+        return cupy.asarray(x)
+
+
+def to_numpy(x: Any) -> np.ndarray:
+    """`x` as a NumPy array. Only an array on a GPU, or what is no array yet, is copied."""
+    module = array_module(x)
+    return np.asarray(x) if module is np else module.asnumpy(x)
+
+
+def _one_line(error: Exception) -> str:
+    """CUDA's messages may go on for lines; a reason is printed in a table."""
+    first = (str(error).strip() or "no message").splitlines()[0]
+    return f"{type(error).__name__}: {first}"

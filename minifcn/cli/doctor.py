@@ -1,0 +1,98 @@
+"""minifcn doctor: what this machine has, and which kernels run on it."""
+
+import argparse
+import os
+import platform
+from importlib import metadata
+from typing import Any
+
+from .options import add_json, print_json
+
+PACKAGES = ("numpy", "scipy", "numba", "pillow", "rich", "safetensors", "threadpoolctl", "matplotlib", "cupy", "torch")
+WATCHED = ("MINIFCN_", "OPENBLAS_", "OMP_", "MKL_", "NUMBA_")  # environment variables that change how it runs
+
+
+def add_to(commands: Any) -> None:
+    parser = commands.add_parser(
+        "doctor", help="what this machine has", description=__doc__,
+        epilog="example:\n  minifcn doctor --json", formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    report = examine()
+    if arguments.json:
+        print_json(report)
+        return 0
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for name, value in report.items():
+        if isinstance(value, dict):
+            value = "\n".join(f"{key}: {text}" for key, text in value.items())
+        table.add_row(f"[bold]{name.replace('_', ' ')}[/bold]", str(value))
+    Console().print(table)
+    return 0
+
+
+def examine() -> dict[str, Any]:
+    """Everything that the command prints."""
+    from .. import __version__
+    from ..arrays import gpu_status
+
+    ok, reason = gpu_status()
+    return {
+        "minifcn": __version__,
+        "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
+        "packages": {name: _version(name) for name in PACKAGES},
+        "processors": os.cpu_count(),
+        "matrix_products": _blas(),
+        "gpu": "yes" if ok else f"no: {reason}",
+        "kernels": kernels(),
+        "environment": {name: os.environ[name] for name in sorted(os.environ) if name.startswith(WATCHED)},
+    }
+
+
+def kernels() -> dict[str, str]:
+    """For each kernel folder that can be asked for: where its passes really come from."""
+    import importlib
+
+    from ..kernels import FOLDERS
+
+    report = {}
+    for folder in FOLDERS:
+        module = importlib.import_module(f"minifcn.kernels.{folder}")
+        homes = {name: getattr(module, name).__module__.split(".")[2] for name in module.__all__}
+        own = sorted(name for name, home in homes.items() if home == folder)
+        others = sorted(name for name, home in homes.items() if home != folder)
+        text = f"{len(own)} passes of its own"
+        if others:
+            text += f"; {len(others)} fall back to {homes[others[0]]}: {', '.join(others)}"
+        report[folder] = text
+    return report
+
+
+def _version(name: str) -> str:
+    names = ("cupy", "cupy-cuda12x", "cupy-cuda13x") if name == "cupy" else (name,)
+    for candidate in names:
+        try:
+            return metadata.version(candidate)
+        except metadata.PackageNotFoundError:
+            continue
+    return "not installed"
+
+
+def _blas() -> str:
+    """Which library multiplies NumPy's matrices, for which processor, on how many threads."""
+    import numpy  # noqa: F401  loads the library that is asked about here
+    from threadpoolctl import threadpool_info
+
+    found = [
+        f"{info['internal_api']} {info.get('version')} ({info.get('architecture', 'unknown kernel')}), "
+        f"{info['num_threads']} threads"
+        for info in threadpool_info() if info["user_api"] == "blas"
+    ]
+    return "; ".join(found) or "unknown"

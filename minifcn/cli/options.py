@@ -1,0 +1,66 @@
+"""What several commands read from the command line in the same way."""
+
+import argparse
+import json
+from typing import Any
+
+DATA_HELP = "street (built in), camvid:PATH or folder:PATH"
+
+
+def size(text: str) -> tuple[int, int]:
+    """HxW, for example 180x240."""
+    parts = text.lower().split("x")
+    if len(parts) != 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise argparse.ArgumentTypeError(f"expected HxW, height first, for example 180x240, got {text!r}")
+    return int(parts[0]), int(parts[1])
+
+
+def positive(text: str) -> float:
+    """A number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+    return value
+
+
+def count(text: str) -> int:
+    """A whole number above 0."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
+    return int(text)
+
+
+def natural(text: str) -> int:
+    """A whole number, 0 included."""
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"expected a whole number, 0 or more, got {text!r}")
+    return int(text)
+
+
+def add_json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print JSON, for programs")
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def show_scores(scores: dict[str, Any]) -> None:
+    """A table of IoU by class and the four summary figures; `scores` as `minifcn.evaluate` returns them."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("class", "IoU", box=None, pad_edge=False)
+    table.columns[1].justify = "right"
+    for name, iou in scores["iou"].items():
+        table.add_row(name, "absent" if iou is None else f"{iou:.3f}")
+    table.add_section()
+    for key, name in (("mean_iou", "mean IoU"), ("fw_iou", "frequency-weighted IoU"),
+                      ("pixel_accuracy", "pixel accuracy"), ("mean_accuracy", "mean accuracy")):
+        table.add_row(name, f"{scores[key]:.3f}")
+    Console().print(table)
+    if scores["absent"]:
+        print(f"absent from truth and prediction, left out of the mean: {', '.join(scores['absent'])}")

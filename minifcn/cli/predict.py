@@ -1,0 +1,46 @@
+"""minifcn predict: paint the classes that a trained network sees onto pictures."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_to(commands: Any) -> None:
+    parser = commands.add_parser(
+        "predict", help="paint the classes onto pictures", description=__doc__,
+        epilog="example:\n  minifcn predict runs/first street.png --out painted",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("source", metavar="RUN_OR_FILE", help="a run folder (its best checkpoint) or a checkpoint file")
+    parser.add_argument("images", metavar="IMAGE", nargs="+", help="pictures: PNG, JPEG, BMP or TIFF")
+    parser.add_argument("--out", default=".", metavar="FOLDER", help="where the results go (this folder)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from .. import pictures
+    from ..data import read_image, save_image, voc_palette
+    from ..prediction import Predictor
+
+    predictor = Predictor.open(arguments.source)
+    out = Path(arguments.out)
+    out.mkdir(parents=True, exist_ok=True)
+    for name in arguments.images:
+        image = read_image(name)
+        labels = predictor.labels(image)  # (H, W)
+        palette = predictor.meta.get("palette") or voc_palette(int(labels.max()) + 1)
+        label_file, painted_file = (out / f"{Path(name).stem}_{what}.png" for what in ("labels", "painted"))
+        pictures.write_label(label_file, labels, palette)
+        save_image(painted_file, pictures.painted(image, labels, palette))
+        shares = _shares(labels, predictor.meta.get("classes"))
+        print(f"{name} -> {painted_file}, {label_file}  ({shares})")
+    return 0
+
+
+def _shares(labels: Any, classes: list[str] | None) -> str:
+    """The largest classes and their share of the picture."""
+    import numpy as np
+
+    counts = np.bincount(labels.ravel())
+    order = np.argsort(counts)[::-1][:4]
+    return ", ".join(f"{classes[k] if classes else k} {counts[k] / labels.size:.0%}" for k in order if counts[k])

@@ -1,0 +1,99 @@
+"""minifcn train: train a network and leave checkpoints, figures and pictures in a folder."""
+
+import argparse
+import sys
+from typing import Any
+
+from .options import DATA_HELP, count, natural, positive, size
+
+EXAMPLES = """\
+examples:
+  minifcn train --out runs/first
+  minifcn train --data camvid:../shared/data/camvid --size 180x240 --minutes 20 --out runs/camvid
+  minifcn train --out runs/first --resume
+"""
+
+NOT_SETTINGS = ("out", "resume", "overwrite", "run")
+
+
+def add_to(commands: Any) -> None:
+    parser = commands.add_parser(
+        "train", help="train a network", description=__doc__, epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter, argument_default=argparse.SUPPRESS,
+    )
+    parser.set_defaults(run=run)
+    where = parser.add_argument_group("where")
+    where.add_argument("--out", metavar="RUN", default="runs/latest", help="folder for the results (runs/latest)")
+    where.add_argument("--resume", action="store_true", default=False, help="go on with the run in --out")
+    where.add_argument("--overwrite", action="store_true", default=False, help="replace the run in --out")
+    what = parser.add_argument_group("what")
+    what.add_argument("--data", metavar="DATA", help=f"{DATA_HELP}; default street")
+    what.add_argument("--model", metavar="NAME", help="see `minifcn models`; default fcn8s")
+    what.add_argument("--width", type=positive, help="times the paper's channels; default 0.25")
+    what.add_argument("--padding", choices=("same", "paper"), help="same (default) or the paper's 100 pixels")
+    what.add_argument("--size", type=size, metavar="HxW", help="resize every image to this; default its own size")
+    what.add_argument("--crop", type=size, metavar="HxW", help="then cut out a random window of this size")
+    what.add_argument("--scale", type=positive, nargs=2, metavar=("LOW", "HIGH"), help="random zoom; default none")
+    what.add_argument("--no-flip", dest="flip", action="store_false", help="no random mirroring")
+    how = parser.add_argument_group("how long")
+    length = how.add_mutually_exclusive_group()
+    length.add_argument("--minutes", type=positive, help="about so long on this machine; fractions are fine")
+    length.add_argument("--epochs", type=positive, help="so many times through the training images")
+    length.add_argument("--iterations", type=count, help="so many batches")
+    rule = parser.add_argument_group("how")
+    rule.add_argument("--optimizer", choices=("adam", "sgd"), help="default adam")
+    rule.add_argument("--lr", type=positive, help="learning rate; default 0.001")
+    rule.add_argument("--policy", choices=("poly", "step", "fixed"), help="how the learning rate falls; default poly")
+    rule.add_argument("--momentum", type=float, help="of sgd; default 0.9")
+    rule.add_argument("--weight-decay", type=float, help="default 0")
+    rule.add_argument("--batch-size", type=count, help="images a step; default 8")
+    rule.add_argument("--class-weights", choices=("none", "median", "enet"), help="for rare classes; default none")
+    rule.add_argument("--evaluations", type=count, help="times that the validation images are scored; default 8")
+    rule.add_argument("--seed", type=natural, help="of everything random; default 0")
+    rule.add_argument("--device", help="auto (default), cpu or cuda[:i]")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from ..progress import for_this_terminal
+    from ..runs import RunFolder, Settings
+    from ..training import train
+
+    given = {name: value for name, value in vars(arguments).items() if name not in NOT_SETTINGS}
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    if arguments.resume:
+        settings = None
+        _refuse_changes(given, RunFolder(arguments.out).read_info()["settings"])
+    else:
+        settings = Settings.for_data(**given)
+    progress = for_this_terminal()
+    result = train(settings, arguments.out, resume=arguments.resume, overwrite=arguments.overwrite, progress=progress)
+    _report(result)
+    return 0
+
+
+def _refuse_changes(given: dict[str, Any], kept: dict[str, Any]) -> None:
+    """A resumed run goes by its own settings: one that is given again must be the same."""
+    for name, value in given.items():
+        before = tuple(kept[name]) if isinstance(kept[name], list) else kept[name]
+        if before != value:
+            raise ValueError(f"train --resume: expected the settings that the run was started with ({name} {before}), "
+                             f"got {name} {value}. Leave the option out, or start a new run in another folder.")
+
+
+def _report(result: Any) -> None:
+    from .options import show_scores
+
+    folder = result.folder
+    if not result.finished:
+        how = f"`minifcn train --out {folder.path} --resume` goes on"
+        print(f"interrupted at step {result.step}; {how}", file=sys.stderr)
+    show_scores(result.scores.as_dict(result.classes))
+    print(f"trained {result.step} steps in {result.seconds:.0f} s; picture: {folder.preview}")
+    if result.curves_drawn:
+        print(f"curves: {folder.curves}")
+    else:
+        print('no curves.png: matplotlib is not installed; pip install "minifcn[viz]" brings it')
+    if folder.street:
+        print("The validation scenes come from the same generator as the training scenes, with other seeds: "
+              "a high score says that the network learns, not that it would do as well on photographs.")
+

@@ -1,0 +1,46 @@
+"""The loss as a layer: the op `softmax_cross_entropy` and its settings. It stands outside the Graph.
+
+    loss = criterion.forward(scores, labels)
+    gscores, _ = criterion.backward()
+    net.backward(gscores)
+"""
+
+from typing import Any
+
+import numpy as np
+
+from .. import ops
+from ..kernels import array_module
+from ..ops.check import Array
+from ..ops.softmax_cross_entropy import check_settings
+from .base import Layer, first_needed
+
+
+class SoftmaxCrossEntropy(Layer):
+    """Scores (N, C, H, W) and labels (N, H, W) -> a 0-d array; see `minifcn.ops.softmax_cross_entropy`.
+
+    Args:
+        weight: one number for each class, any sequence of them, or None. It takes on the dtype and device of the
+            scores.
+        ignore_index, reduction: as in the op.
+
+    Raises TypeError or ValueError for settings that do not exist.
+    """
+
+    shown = ("ignore_index", "reduction")
+
+    def __init__(self, weight: Any = None, ignore_index: int = 255, reduction: str = "mean") -> None:
+        super().__init__()
+        check_settings("SoftmaxCrossEntropy", ignore_index, reduction)
+        self.weight = None if weight is None else np.array(weight, np.float64)
+        self.ignore_index, self.reduction = ignore_index, reduction
+
+    def _forward(self, x: Array, target: Array) -> tuple[Array, tuple]:
+        weight = None if self.weight is None else array_module(x).asarray(self.weight, dtype=x.dtype)
+        return ops.softmax_cross_entropy(
+            x, target, weight=weight, ignore_index=self.ignore_index, reduction=self.reduction
+        )
+
+    def _backward(self, cache: tuple, needs: tuple[bool, ...] | None, gy: Any = 1.0) -> tuple[Array | None, None]:
+        """(gx, None): labels are not differentiable. gy is 1 if left out, the gradient of the loss by itself."""
+        return ops.softmax_cross_entropy_backward(gy, cache, needs=(first_needed(needs),)), None

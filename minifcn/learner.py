@@ -1,0 +1,192 @@
+"""A network that learns: its data, its optimiser, and one iteration of training, forward and backward.
+
+Everything random in iteration t, the batch, its augmentation and the dropout masks, is made from (seed, t) and from
+nothing else. So there is no random state to save: a run that was stopped and resumed ends with the same bits as one
+that was not.
+"""
+
+import math
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from . import data, models, optim
+from .arrays import resolve_device, to_device, to_numpy
+from .data import Dataset
+from .layers import SoftmaxCrossEntropy
+from .ops.check import Array
+from .prediction import Predictor
+from .progress import Progress
+from .runs import Settings
+
+STATISTICS_FROM = 1000  # images that mean, deviation and class weights are computed from
+
+
+class TrainingError(ValueError):
+    """The training cannot go on: the message says why and what to do."""
+
+
+class Learner:
+    """What `Settings` describe, made and ready to go.
+
+    Attributes:
+        net, loss, optimizer: the network and what makes it learn.
+        train_data, val_data: data sets; the training images resized and kept in memory, the others as they are.
+        predictor: the network with all that prediction needs.
+        iterations: how many there will be in all; set by `plan`, or from run.json. The learning rate depends on it.
+    """
+
+    def __init__(self, settings: Settings, progress: Progress) -> None:
+        self.settings, self.progress = settings, progress
+        self.device, note = resolve_device(settings.device)
+        self.train_data, self.val_data = _open_both(settings)
+        for remark in (note, *self.train_data.notes):
+            if remark:
+                progress.say(remark)
+        mean, std = data.channel_statistics(self.train_data, STATISTICS_FROM)
+        self.mean, self.scale = tuple(mean.tolist()), tuple((1 / np.maximum(std, 1.0)).tolist())
+        self.class_weights = _class_weights(settings.class_weights, self.train_data)
+        self.net = _build(settings, len(self.train_data.classes)).to(device=self.device)
+        self.loss = SoftmaxCrossEntropy(weight=self._class_weight_array())
+        self.optimizer = _optimizer(settings, self.net.parameters())
+        self.augmentation = data.Augmentation(settings.flip, settings.scale, settings.crop)
+        self.predictor = Predictor(self.net, self.meta())
+        self.iterations = 0
+
+    def train_step(self, step: int) -> tuple[float, Array, Array]:
+        """Iteration `step`: forward, loss, backward, update. Returns the loss, the prediction and the truth."""
+        x, target = self.batch(step)  # (N, 3, H, W), (N, H, W)
+        self._draw_dropout(step)
+        scores = self.net.forward(x, record=True)  # (N, K, H, W)
+        loss = float(self.loss.forward(scores, target, record=True))
+        if not math.isfinite(loss):
+            raise TrainingError(self._explain(loss, step, x))
+        gscores, _ = self.loss.backward(1.0)
+        self.net.backward(gscores, needs=(False,))  # nobody wants the gradient of the photograph
+        self.optimizer.step(self.policy()(step))
+        self.optimizer.zero_grad()
+        return loss, to_numpy(scores.argmax(axis=1)), to_numpy(target)
+
+    def batch(self, step: int) -> tuple[Array, Array]:
+        """The images and labels of iteration `step`."""
+        settings = self.settings
+        indices = data.batch_indices(len(self.train_data), settings.batch_size, settings.seed, step)
+        x, target = data.load_batch(
+            self.train_data, indices, augmentation=self.augmentation, seed=settings.seed, step=step,
+            mean=self.mean, scale=self.scale,
+        )
+        if not data.valid_pixels(target):
+            names = ", ".join(self.train_data.files(int(index))[1] for index in indices)
+            raise TrainingError(f"train: expected some labelled pixels in each batch, got only void ones in iteration "
+                                f"{step} ({names}). Look at these masks, use a larger crop or larger batches.")
+        return to_device(x, self.device), to_device(target, self.device)
+
+    def policy(self) -> Any:
+        """The learning rate as a function of the iteration."""
+        settings = self.settings
+        if settings.policy == "poly":
+            return optim.Poly(settings.lr, settings.power, self.iterations)
+        if settings.policy == "step":
+            return optim.Step(settings.lr, settings.gamma, max(1, round(settings.step_size * self.iterations)))
+        return optim.Fixed(settings.lr)
+
+    # How long.
+
+    def plan(self) -> int:
+        """How many iterations the settings ask for; `minutes` are measured on a few that are then undone."""
+        settings = self.settings
+        if settings.iterations is not None:
+            return settings.iterations
+        if settings.epochs is not None:
+            return max(1, round(settings.epochs * len(self.train_data) / settings.batch_size))
+        assert settings.minutes is not None
+        self.iterations = 1 << 30  # for the learning rate of these few
+        net, optimizer = _copy(self.net.state()), _copy(self.optimizer.state())
+        seconds = [_seconds(self.train_step, step) for step in range(5)][1:]  # the first one warms up
+        self.net.load(net)
+        self.optimizer.load(optimizer)
+        image = self.val_data[0].image
+        scoring = min(_seconds(self.predictor.labels, image) for _ in range(2)) * len(self.val_data)
+        left = settings.minutes * 60 - settings.evaluations * scoring
+        return max(1, int(left / statistics.median(seconds)))
+
+    # Describing it.
+
+    def meta(self) -> dict[str, Any]:
+        """All that prediction needs beside the weights."""
+        size = self.settings.size
+        return {"classes": list(self.train_data.classes), "palette": self.train_data.palette.tolist(),
+                "mean": list(self.mean), "scale": list(self.scale), "channel_order": "RGB", "ignore_index": data.VOID,
+                "size": list(size) if size else None}
+
+    def description(self) -> dict[str, Any]:
+        """What run.json says beside the settings."""
+        return {"class_weights": self.class_weights, **self.meta(), "architecture": self.net.architecture,
+                "parameters": models.count_parameters(self.net)}
+
+    # Details.
+
+    def _draw_dropout(self, step: int) -> None:
+        # The trailing 2 keeps these numbers apart from those of the order (seed, epoch) and of the augmentation.
+        self.net.reseed(np.random.SeedSequence([self.settings.seed, step, 0, 2]))
+
+    def _class_weight_array(self) -> Array | None:
+        if self.class_weights is None:
+            return None
+        return to_device(np.asarray(self.class_weights, np.float32), self.device)
+
+    def _explain(self, loss: float, step: int, x: Array) -> str:
+        """Run the iteration once more, layer by layer, to name the first one that made a NaN or an infinity."""
+        self.net.discard()
+        self._draw_dropout(step)
+        where = "the loss itself, on finite scores"
+        for name, value in self.net.walk(x):
+            if hasattr(value, "dtype") and not bool(np.isfinite(to_numpy(value)).all()):
+                weights = self.net[name.split(".")[0]].parameters().values()
+                spoiled = any(not np.isfinite(to_numpy(p.data)).all() for p in weights)
+                how = "whose weights the last update spoiled" if spoiled else "from finite weights"
+                where = f"layer {name!r}, {how}"
+                break
+        return (f"train: expected a finite loss, got {loss} in iteration {step}; the first to produce one was {where}. "
+                f"Lower the learning rate ({self.settings.lr:g}) and start again, or resume from the last checkpoint.")
+
+
+def _open_both(settings: Settings) -> tuple[Dataset, Dataset]:
+    """The training images, resized and kept in memory, and the validation images as they are."""
+    train_data = data.open_dataset(settings.data, "train", size=settings.size, seed=settings.seed)
+    val_data = data.open_dataset(settings.data, "val", size=settings.size, seed=settings.seed)
+    resized = data.Resized(train_data, settings.size) if settings.size else train_data
+    return data.Cached(resized), data.Cached(val_data)
+
+
+def _build(settings: Settings, num_classes: int) -> Any:
+    options: dict[str, Any] = {"num_classes": num_classes, "width": settings.width, "rng": settings.seed}
+    return models.build(settings.model, padding=settings.padding or "same", **options)
+
+
+def _optimizer(settings: Settings, parameters: dict[str, Any]) -> Any:
+    if settings.optimizer == "adam":
+        return optim.Adam(parameters, settings.lr, weight_decay=settings.weight_decay)
+    return optim.SGD(parameters, settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
+
+
+def _class_weights(kind: str, dataset: Dataset) -> list[float] | None:
+    if kind == "none":
+        return None
+    counts = data.count_classes(dataset, STATISTICS_FROM)
+    if kind == "median":
+        return data.median_frequency_weights(counts).tolist()
+    return data.enet_weights(data.class_frequencies(counts)).tolist()
+
+
+def _copy(state: dict[str, Array]) -> dict[str, Array]:
+    return {name: array.copy() for name, array in state.items()}
+
+
+def _seconds(function: Callable[..., Any], *arguments: Any) -> float:
+    start = time.perf_counter()
+    function(*arguments)
+    return time.perf_counter() - start

@@ -1,0 +1,119 @@
+"""FCN-32s, FCN-16s and FCN-8s on VGG-16: "Fully Convolutional Networks for Semantic Segmentation".
+
+Long, Shelhamer, Darrell, CVPR 2015 (arXiv 1411.4038) and PAMI 2017 (arXiv 1605.06211); layer names, paddings, crops and
+multipliers are those of the authors' network files (shelhamer/fcn.berkeleyvision.org).
+
+A classifier is made convolutional: its fully connected layers become a 7x7 and two 1x1 convolutions, so that it scores
+every 32nd pixel. FCN-32s upsamples these scores at once. FCN-16s and FCN-8s add scores of pool4 and pool3, which see
+less but more finely, on the way up. All upsamplings are bilinear and frozen.
+
+    padding="paper"   the first convolution is padded by 100, which leaves room for the unpadded 7x7 of fc6 whatever
+                      the image's size; crops cut the surplus away
+    padding="same"    1 instead of 100, and 3 for fc6: far less to compute on a small image, and the same names
+
+Deviations: without VGG's published weights the trunk starts from He's initialisation instead; score layers start at
+zero as in the paper. At `width` 1.0 and padding "paper" everything else is as published.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from .. import init
+from ..coordinates import alignment
+from ..graph import Graph
+from ..layers import Add, Conv2d, ConvTranspose2d, Crop, Dropout, ReLU, Scale
+from .vgg16 import BLOCKS, add_trunk, scaled, with_caffe_multipliers
+
+FC_CHANNELS = 4096
+PADDINGS = {"paper": (100, 0), "same": (1, 3)}  # of conv1_1 and of fc6
+
+
+def fcn32s(**options: Any) -> Graph:
+    """Scores at stride 32, upsampled 32 times. Options: see `_fcn`."""
+    return _fcn((), **options)
+
+
+def fcn16s(**options: Any) -> Graph:
+    """Scores of stride 32 and pool4's of stride 16, added, upsampled 16 times. Options: see `_fcn`."""
+    return _fcn(("pool4",), **options)
+
+
+def fcn8s(**options: Any) -> Graph:
+    """Scores of stride 32, pool4's of stride 16 and pool3's of stride 8. Options: see `_fcn`."""
+    return _fcn(("pool4", "pool3"), **options)
+
+
+def fcn8s_atonce(**options: Any) -> Graph:
+    """FCN-8s trained in one go: pool4 and pool3 are scaled down, so that the skips learn no faster than the trunk."""
+    return _fcn(("pool4", "pool3"), skip_scales={"pool4": 0.01, "pool3": 0.0001}, **options)
+
+
+def _fcn(
+    skips: tuple[str, ...], *, num_classes: int = 21, width: float = 1.0, padding: str = "paper",
+    skip_scales: dict[str, float] | None = None, rng: int | np.random.Generator = 0, dtype: Any = np.float32,
+) -> Graph:
+    """Build one of the family.
+
+    Args:
+        skips: the poolings whose scores are added on the way up, coarse to fine.
+        num_classes: channels of the scores.
+        width: times the paper's channels, in every layer but the scores.
+        padding: "paper" or "same", see above.
+        skip_scales: a fixed factor for a skip's pooling (the at-once variant).
+        rng: int or Generator for the initial weights and the dropout masks.
+        dtype: of the parameters.
+
+    Returns a Graph of data (N, 3, H, W) -> score (N, num_classes, H, W), any H and W from 1.
+    """
+    if padding not in PADDINGS:
+        raise ValueError(f"fcn: expected padding 'paper' or 'same', got {padding!r}. Choose one of the two.")
+    rng = np.random.default_rng(rng)
+    make: dict[str, Any] = {"rng": rng, "dtype": dtype}
+    first_padding, fc6_padding = PADDINGS[padding]
+    net = Graph()
+    x = add_trunk(net, first_padding=first_padding, width=width, **make)
+    hidden = scaled(FC_CHANNELS, width)
+    x = _add_hidden(net, "6", Conv2d(scaled(BLOCKS[4][-1], width), hidden, 7, padding=fc6_padding, **make), x, rng)
+    x = _add_hidden(net, "7", Conv2d(hidden, hidden, 1, **make), x, rng)
+    x = net.add("score_fr", _score(hidden, num_classes, make), x)
+    stride = 32
+    for skip in skips:
+        stride //= 2
+        up = net.add("upscore2" if skip == "pool4" else "upscore_pool4", _bilinear(num_classes, 2, make), x)
+        finer = net.add(f"scale_{skip}", Scale(skip_scales[skip]), skip) if skip_scales else skip
+        channels = scaled(BLOCKS[int(skip[-1]) - 1][-1], width)
+        score = net.add(f"score_{skip}", _score(channels, num_classes, make), finer)
+        x = net.add(f"fuse_{skip}", Add(), *_cropped_alike(net, up, score))
+    x = net.add("upscore" if not skips else f"upscore{stride}", _bilinear(num_classes, stride, make), x)
+    net.add("score", Crop(alignment(net, x, "data")), x, "data")
+    return net
+
+
+def _add_hidden(net: Graph, number: str, conv: Conv2d, x: str, rng: np.random.Generator) -> str:
+    """fc6 or fc7 with its ReLU and dropout."""
+    x = net.add(f"fc{number}", with_caffe_multipliers(conv), x)
+    x = net.add(f"relu{number}", ReLU(), x)
+    return net.add(f"drop{number}", Dropout(0.5, rng=rng.spawn(1)[0]), x)
+
+
+def _score(channels: int, num_classes: int, make: dict[str, Any]) -> Conv2d:
+    """A 1x1 convolution to class scores that starts at zero."""
+    return with_caffe_multipliers(Conv2d(channels, num_classes, 1, weight_init=init.zero, **make))
+
+
+def _bilinear(num_classes: int, factor: int, make: dict[str, Any]) -> ConvTranspose2d:
+    """Frozen bilinear upsampling: kernel 2*factor, stride factor; each channel goes to itself only."""
+    up = ConvTranspose2d(
+        num_classes, num_classes, 2 * factor, stride=factor, bias=False, weight_init=init.bilinear, **make
+    )
+    up.weight.lr_mult = 0.0
+    return up
+
+
+def _cropped_alike(net: Graph, up: str, score: str) -> tuple[str, str]:
+    """Crop whichever of the two reaches further, so that they can be added: the paper crops the skip."""
+    offset = alignment(net, score, up)
+    if min(offset) >= 0:
+        return up, net.add(f"{score}c", Crop(offset), score, up)
+    return net.add(f"{up}c", Crop((-offset[0], -offset[1])), up, score), score

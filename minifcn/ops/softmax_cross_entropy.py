@@ -1,0 +1,133 @@
+"""Softmax cross-entropy over pixels: the loss that every network here is trained with.
+
+Each pixel is one classification; what differs between papers is how the pixels are put together (`reduction`). FCN's
+reference code sums, so its losses are in the hundred thousands and its learning rates near 1e-10; dividing by the
+number of pixels instead asks for a learning rate larger by that number.
+
+    "sum"     the sum of weight[label] * loss over the valid pixels
+    "mean"    divided by the sum of their weights (PyTorch)
+    "valid"   divided by the number of valid pixels (Caffe, normalize: true)
+    "batch"   divided by the number of images (Caffe, normalize: false)
+"""
+
+import numbers
+from typing import Any
+
+import numpy as np
+
+from ..kernels import array_module, kernels_for
+from .check import Array, check_alike, check_array, wanted
+
+REDUCTIONS = ("sum", "mean", "valid", "batch")
+
+
+def softmax_cross_entropy(
+    x: Array, target: Array, *, weight: Array | None = None, ignore_index: int = 255, reduction: str = "mean"
+) -> tuple[Array, tuple]:
+    """How surprised the scores x are by the labels.
+
+    Args:
+        x: scores (N, C, H, W), float32 or float64, of any size: softmax is part of the loss.
+        target: labels (N, H, W), any integer dtype, each a class 0 ... C-1 or ignore_index.
+        weight: (C,), dtype of x; how much a pixel of each class counts. None counts all alike.
+        ignore_index: label of the pixels that count nowhere, void.
+        reduction: "sum", "mean", "valid" or "batch", see above.
+
+    Returns:
+        y, a 0-d array of x's dtype, and the cache for `softmax_cross_entropy_backward`.
+
+    Raises ValueError for shapes that do not fit, for a label that is no class (with its place), and where "mean" or
+    "valid" would divide by zero; TypeError for dtypes or devices.
+    """
+    op = "softmax_cross_entropy"
+    check_array(op, "x", x, "N C H W")
+    _check_target(op, x, target)
+    check_settings(op, ignore_index, reduction)
+    classes = x.shape[1]
+    check_alike(op, x, weight=weight)
+    if weight is not None and weight.shape != (classes,):
+        raise ValueError(f"{op}: expected weight of shape ({classes},), one number for each class of x, "
+                         f"got {weight.shape}. Give as many class weights as the network has classes.")
+    labels = _checked_labels(op, target, classes, ignore_index)  # (N, H, W) int32
+    xp = array_module(x)
+    weight = xp.ones(classes, x.dtype) if weight is None else weight
+    parts = kernels_for(x).softmax_cross_entropy(x, labels, weight, int(ignore_index))
+    total, weight_total, valid, log_sum_exp = parts
+    divisor = _divisor(op, reduction, x.shape[0], int(valid), weight_total, labels.size)
+    y = xp.asarray(total / divisor, dtype=x.dtype)
+    return y, (x, labels, weight, log_sum_exp, int(ignore_index), divisor)
+
+
+def softmax_cross_entropy_backward(
+    gy: Any, cache: tuple, *, needs: tuple[bool, ...] | None = None
+) -> Array | None:
+    """Gradient of `softmax_cross_entropy`: gx (N, C, H, W), None if not needed; gy is a number, usually 1.
+
+    At a valid pixel it is the probabilities, minus 1 at the label, times the label's weight; at an ignored one 0.
+    """
+    op = "softmax_cross_entropy_backward"
+    x, labels, weight, log_sum_exp, ignore_index, divisor = cache
+    if getattr(gy, "shape", ()) != () or not hasattr(gy, "__float__"):
+        raise ValueError(f"{op}: expected gy as a single number, the loss being one, "
+                         f"got {getattr(gy, 'shape', type(gy).__name__)}. Pass 1.0.")
+    (need_x,) = wanted(op, needs, 1)
+    if not need_x:
+        return None
+    scale = float(gy) / divisor
+    return kernels_for(x).softmax_cross_entropy_grad(x, labels, weight, log_sum_exp, ignore_index, scale)
+
+
+def check_settings(who: str, ignore_index: Any, reduction: str) -> None:
+    """The layer asks for this when it is made, so that a slip shows at once. Raises TypeError or ValueError."""
+    if not isinstance(ignore_index, numbers.Integral) or not -(2**31) <= int(ignore_index) < 2**31:
+        raise TypeError(f"{who}: expected ignore_index as a 32-bit int, got {ignore_index!r}. "
+                        f"Use 255, or -1 if no pixel is to be ignored.")
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"{who}: expected reduction to be one of {', '.join(REDUCTIONS)}, got {reduction!r}. "
+                         f"Choose one of these.")
+
+
+def _check_target(op: str, x: Array, target: Any) -> None:
+    if getattr(getattr(target, "dtype", None), "kind", "") not in ("i", "u"):
+        raise TypeError(f"{op}: expected target as an array of integers, got "
+                        f"{getattr(target, 'dtype', type(target).__name__)}. Convert it with astype(numpy.int64).")
+    if array_module(target) is not array_module(x):
+        raise TypeError(f"{op}: expected target on the device of x ({array_module(x).__name__}), "
+                        f"got a {array_module(target).__name__} array. Move one with minifcn.arrays.to_device.")
+    expected = (x.shape[0], *x.shape[2:])
+    if target.shape != expected:
+        raise ValueError(f"{op}: expected target of shape {expected}, one label for each pixel of x {x.shape}, "
+                         f"got {target.shape}. Labels have no channel axis; crop or resize to one size.")
+    if x.size == 0:
+        raise ValueError(f"{op}: expected at least one image, class and pixel, got x of shape {x.shape}. "
+                         f"Leave out empty batches.")
+
+
+def _checked_labels(op: str, target: Array, classes: int, ignore_index: int) -> Array:
+    """The labels as int32, the one dtype that kernels know. Looked at here, because a GPU would only crash later."""
+    labels = target.astype(np.int64)  # wide enough to compare any integer dtype with any ignore_index
+    wrong = (labels != ignore_index) & ((labels < 0) | (labels >= classes))
+    if bool(wrong.any()):
+        n, row, column = (int(i) for i in np.unravel_index(int(wrong.argmax()), labels.shape))
+        value = int(target[n, row, column])
+        raise ValueError(f"{op}: expected labels 0..{classes - 1} (x has {classes} classes) or ignore_index "
+                         f"{ignore_index}, got {value} at image {n}, row {row}, column {column}. Give the network more "
+                         f"classes, correct the mask, or set ignore_index={value} if it marks void pixels.")
+    return labels.astype(np.int32)
+
+
+def _divisor(op: str, reduction: str, images: int, valid: int, weight_total: Any, pixels: int) -> float:
+    """What the sum of the losses is divided by. A loss of 0/0 would read as a perfect network: it is refused."""
+    if reduction in ("sum", "batch"):
+        return 1.0 if reduction == "sum" else float(images)
+    if valid == 0:
+        raise ValueError(f"{op}: expected at least one valid pixel (reduction {reduction!r} divides by them), got 0 "
+                         f"valid pixels of {pixels}: every label is ignore_index. Leave this batch out, or look at how "
+                         f"its masks were read.")
+    if reduction == "valid":
+        return float(valid)
+    if float(weight_total) == 0:
+        raise ValueError(f"{op}: expected class weights that are not zero for every label of the batch (reduction "
+                         f"'mean' divides by their sum), got sum 0 over {valid} valid pixels. Give positive weights, "
+                         f"or use reduction='valid'.")
+    return float(weight_total)

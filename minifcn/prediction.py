@@ -1,0 +1,131 @@
+"""From a picture to a map of classes, in the picture's own size.
+
+    labels = minifcn.predict("runs/demo/best.safetensors", "street.png")      # (H, W) uint8
+
+The picture is brought to the size and scale that the network was trained with, the scores come back bilinearly to the
+picture's own grid, and each pixel takes the class of the highest score there.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import ops
+from .arrays import to_device, to_numpy
+from .data import VOID, Sample, read_image, resize_image, to_batch
+from .graph import Graph
+from .ops.check import Array
+from .weights import load
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What was done to each picture before the network saw it. The default passes pixels on as they are, 0..255.
+
+    Attributes:
+        mean, scale: (3,), x = (pixel - mean) * scale.
+        size: (H, W) that pictures were resized to, None for their own size.
+        channel_order: "RGB", or "BGR" for networks from Caffe.
+    """
+
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    scale: tuple[float, ...] = (1.0, 1.0, 1.0)
+    size: tuple[int, int] | None = None
+    channel_order: str = "RGB"
+
+    @classmethod
+    def from_meta(cls, meta: dict[str, Any]) -> "Preprocessing":
+        """As a checkpoint's meta data have it."""
+        size = meta.get("size")
+        return cls(tuple(meta.get("mean", cls.mean)), tuple(meta.get("scale", cls.scale)),
+                   tuple(size) if size else None, meta.get("channel_order", cls.channel_order))
+
+    def __call__(self, image: Array, dtype: Any) -> Array:
+        """image (H, W, 3) uint8 RGB -> x (1, 3, H or size, W or size)."""
+        if self.size is not None:
+            image = resize_image(image, self.size)
+        if self.channel_order == "BGR":
+            image = image[:, :, ::-1]
+        blank = np.full(image.shape[:2], VOID, np.uint8)
+        return to_batch([Sample(image, blank, "image")], self.mean, self.scale, dtype)[0]
+
+
+@dataclass
+class Predictor:
+    """A network together with what its checkpoint says about it."""
+
+    net: Graph
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, source: "Graph | Predictor | str | os.PathLike") -> "Predictor":
+        """From a network, a checkpoint file, or a run folder (its best checkpoint, else its last)."""
+        if isinstance(source, Predictor):
+            return source
+        if isinstance(source, Graph):
+            return cls(source, {})
+        return cls(*load(checkpoint_of(source)))
+
+    def scores(self, image: Array, size: tuple[int, int] | None = None) -> Array:
+        """image (H, W, 3) uint8 -> class scores (K, h, w) on a grid of `size`, the image's own unless given."""
+        weight = next(iter(self.net.parameters().values())).data
+        x = Preprocessing.from_meta(self.meta)(image, weight.dtype)  # (1, 3, h, w)
+        with evaluation_mode(self.net):
+            y = self.net.forward(_beside(x, weight), record=False)  # (1, K, h, w)
+        size = size or image.shape[:2]
+        if y.shape[2:] != tuple(size):
+            y, _ = ops.resize_bilinear(y, output_size=size)
+        return to_numpy(y[0])
+
+    def labels(self, image: Array, size: tuple[int, int] | None = None) -> Array:
+        """image (H, W, 3) uint8 -> class numbers (h, w) uint8."""
+        return self.scores(image, size).argmax(axis=0).astype(np.uint8)
+
+
+def predict(net_or_path: Graph | Predictor | str | os.PathLike, image_or_path: Array | str | os.PathLike) -> Array:
+    """Class numbers (H, W) uint8 for a picture, in its own size.
+
+    Args:
+        net_or_path: a network (fed with pixels 0..255 as they are), a Predictor, a checkpoint file or a run folder.
+        image_or_path: (H, W, 3) uint8 RGB, or an image file.
+
+    Raises ValueError or TypeError for a picture that is none, FileNotFoundError for a missing file.
+    """
+    image = image_or_path if hasattr(image_or_path, "shape") else read_image(image_or_path)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"predict: expected an RGB image (H, W, 3) of uint8, got {image.shape} {image.dtype}. "
+                         f"Scale it to 0..255 and convert it with astype(numpy.uint8).")
+    return Predictor.open(net_or_path).labels(image)
+
+
+def checkpoint_of(path: str | os.PathLike) -> Path:
+    """The checkpoint that `path` means: itself, or in a run folder best.safetensors, else last.safetensors."""
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    for name in ("best.safetensors", "last.safetensors"):
+        if (path / name).is_file():
+            return path / name
+    raise FileNotFoundError(f"load: expected best.safetensors or last.safetensors in {path}, got neither. "
+                            f"Give the folder that `minifcn train --out` wrote.")
+
+
+@contextlib.contextmanager
+def evaluation_mode(net: Graph) -> Iterator[None]:
+    """Evaluation mode inside the `with` block; afterwards the mode it was in."""
+    before = net.training
+    net.eval()
+    try:
+        yield
+    finally:
+        net.train(before)
+
+
+def _beside(x: Array, weight: Array) -> Array:
+    """`x` on the device of the network's weights."""
+    return x if isinstance(weight, np.ndarray) else to_device(x, f"cuda:{weight.device.id}")

@@ -1,0 +1,155 @@
+"""Training: iterate, now and then look how good the network is, save, and leave pictures at the end.
+
+    result = minifcn.train(Settings(data="street", minutes=1), out="runs/street")
+
+One iteration is in `minifcn.learner`; the files of a run are in `minifcn.runs`.
+"""
+
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from . import pictures
+from .evaluation import score
+from .interrupt import Interruptible
+from .learner import Learner
+from .metrics import Scores
+from .prediction import Predictor
+from .progress import Progress, Recent
+from .runs import RunFolder, Settings
+from .weights import OPTIMIZER, read_checkpoint, write_checkpoint
+
+SHOWN = 4  # scenes in the preview
+
+
+class Result(NamedTuple):
+    """How a training ended."""
+
+    scores: Scores  # of the network in the pictures: the best one, or after an interrupt the last
+    classes: tuple[str, ...]
+    step: int
+    seconds: float  # spent in iterations
+    finished: bool  # False after an interrupt
+    folder: RunFolder
+    curves_drawn: bool  # False where matplotlib is not installed
+
+
+def train(
+    settings: Settings | None, out: str | Path, *,
+    resume: bool = False, overwrite: bool = False, progress: Progress | None = None,
+) -> Result:
+    """Train a network and leave the files that `minifcn.runs` lists in the folder `out`.
+
+    Ctrl-C ends the iteration that is under way, saves a checkpoint and returns.
+
+    Args:
+        settings: what to train, how and for how long; None when resuming.
+        resume: go on with the run in `out`, by the settings that it was started with.
+        overwrite: replace a run that is in `out`.
+
+    Raises ValueError for settings or data that do not fit, TrainingError when the loss is no longer a number,
+    FileExistsError for a folder that holds a run.
+    """
+    folder, progress = RunFolder(out), progress or Progress()
+    with progress:
+        training = _resumed(folder, progress) if resume else _started(settings, folder, overwrite, progress)
+        with Interruptible() as interrupt:
+            training.run(interrupt)
+        return training.finish()
+
+
+def _started(settings: Settings | None, folder: RunFolder, overwrite: bool, progress: Progress) -> "Training":
+    """A new run: nothing is written before the data were opened and the network built."""
+    if settings is None:
+        raise ValueError("train: expected settings for a new run, got None. Pass minifcn.runs.Settings(...).")
+    folder.check_free(overwrite)
+    learner = Learner(settings, progress)
+    learner.iterations = learner.plan()
+    folder.create()
+    folder.write_info(settings, iterations=learner.iterations, **learner.description())
+    return Training(learner, folder, progress)
+
+
+def _resumed(folder: RunFolder, progress: Progress) -> "Training":
+    """The run in `folder`, as its last checkpoint left it."""
+    info = folder.read_info()
+    learner = Learner(Settings.from_json(info["settings"]), progress)
+    learner.iterations = info["iterations"]
+    training = Training(learner, folder, progress)
+    training.restore()
+    return training
+
+
+class Training:
+    """The loop, and what it counts."""
+
+    def __init__(self, learner: Learner, folder: RunFolder, progress: Progress) -> None:
+        self.learner, self.folder, self.progress = learner, folder, progress
+        self.step, self.seconds, self.best = 0, 0.0, -1.0
+
+    def run(self, interrupt: Interruptible) -> None:
+        """Iterate to the end, or until interrupted."""
+        learner, settings = self.learner, self.learner.settings
+        evaluate_at = {round(learner.iterations * k / settings.evaluations) for k in range(1, settings.evaluations + 1)}
+        recent = Recent()
+        self.progress.start("training", learner.iterations, self.step)
+        while self.step < learner.iterations and not interrupt.asked:
+            start = time.perf_counter()
+            loss, prediction, target = learner.train_step(self.step)
+            elapsed = time.perf_counter() - start
+            self.step, self.seconds = self.step + 1, self.seconds + elapsed
+            recent.add(loss, prediction, target, elapsed)
+            record: dict[str, Any] = {"step": self.step, "seconds": round(self.seconds, 3), "loss": loss}
+            if self.step in evaluate_at:
+                record |= self.evaluate(recent)
+            self.folder.log(record)
+            self.progress.update(self.step, **recent.facts())
+        if interrupt.asked:
+            self.save()
+
+    def evaluate(self, recent: Recent) -> dict[str, float]:
+        """Score the validation images, save, and keep the checkpoint if it is the best so far."""
+        scores = score(self.learner.predictor, self.learner.val_data)
+        recent.mean_iou = scores.mean_iou
+        better, self.best = scores.mean_iou > self.best, max(scores.mean_iou, self.best)
+        self.save()
+        if better:
+            write_checkpoint(self.folder.best, self.learner.net, self.learner.meta() | {"step": self.step})
+        self.progress.say(f"step {self.step}: loss {recent.loss():.4f}, on the validation images pixel accuracy "
+                          f"{scores.pixel_accuracy:.3f}, mean IoU {scores.mean_iou:.3f}")
+        return {name: getattr(scores, name) for name in ("pixel_accuracy", "mean_accuracy", "mean_iou", "fw_iou")}
+
+    def save(self) -> None:
+        """A checkpoint that `restore` can go on from."""
+        meta = self.learner.meta() | {"step": self.step, "seconds": self.seconds, "best": self.best}
+        write_checkpoint(self.folder.last, self.learner.net, meta, self.learner.optimizer.state())
+
+    def restore(self) -> None:
+        """Take over the state of last.safetensors."""
+        learner = self.learner
+        tensors, meta = read_checkpoint(self.folder.last)
+        if meta["architecture"] != learner.net.architecture:
+            raise ValueError(f"train: expected {self.folder.last} to hold {learner.net.architecture}, got "
+                             f"{meta['architecture']}. Start a new run.")
+        learner.net.load({name: array for name, array in tensors.items() if not name.startswith(OPTIMIZER)})
+        learner.optimizer.load({n.removeprefix(OPTIMIZER): a for n, a in tensors.items() if n.startswith(OPTIMIZER)})
+        self.step, self.seconds, self.best = meta["step"], meta["seconds"], meta["best"]
+        self.folder.forget_after(self.step)
+
+    def finish(self) -> Result:
+        """Score and paint with the best network, or with the present one after an interrupt."""
+        learner, folder = self.learner, self.folder
+        finished = self.step >= learner.iterations
+        predictor = Predictor.open(folder.path) if finished else learner.predictor
+        scores = score(predictor, learner.val_data)
+        samples = [learner.val_data[index] for index in _spread(len(learner.val_data), SHOWN)]
+        rows = [(sample.image, sample.label, predictor.labels(sample.image)) for sample in samples]
+        classes = learner.train_data.classes
+        pictures.preview(folder.preview, rows, classes, learner.train_data.palette)
+        drawn = pictures.curves(folder.curves, folder.records())
+        return Result(scores, classes, self.step, self.seconds, finished, folder, drawn)
+
+
+def _spread(count: int, wanted: int) -> list[int]:
+    """Up to `wanted` numbers below `count`, evenly spread."""
+    return sorted({round(k * (count - 1) / max(1, wanted - 1)) for k in range(wanted)})
