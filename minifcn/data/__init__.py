@@ -12,14 +12,14 @@ Only NumPy and Pillow stand behind this package, and Pillow is imported when the
 
 from pathlib import Path
 
-from minifcn.data.batches import batch_indices, load_batch, to_batch, valid_pixels
-from minifcn.data.cache import Cached, Resized
-from minifcn.data.camvid import CamVid
-from minifcn.data.dataset import VOID, Dataset, Sample, check_sample
-from minifcn.data.folder import Folder
-from minifcn.data.images import read_image, read_label, save_image, save_label
-from minifcn.data.palette import colorize, voc_palette
-from minifcn.data.statistics import (
+from .batches import batch_indices, load_batch, to_batch, valid_pixels
+from .cache import Cached, Resized
+from .camvid import CamVid
+from .dataset import VOID, Dataset, Sample, check_sample
+from .folder import Folder
+from .images import read_image, read_label, save_image, save_label
+from .palette import colorize, voc_palette
+from .statistics import (
     ClassCounts,
     channel_statistics,
     class_frequencies,
@@ -27,8 +27,8 @@ from minifcn.data.statistics import (
     enet_weights,
     median_frequency_weights,
 )
-from minifcn.data.street import Street
-from minifcn.data.transforms import (
+from .street import Street
+from .transforms import (
     Augmentation,
     random_crop,
     random_flip,

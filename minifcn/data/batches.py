@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from minifcn.data.dataset import VOID, Array, Dataset, Sample
-from minifcn.data.transforms import Augmentation, resize
+from .dataset import VOID, Array, Dataset, Sample
+from .transforms import Augmentation, resize
 
 
 def batch_indices(n: int, batch_size: int, seed: int, step: int) -> Array:

@@ -4,8 +4,8 @@ Decoding a JPEG and shrinking it costs more than a small network's step on it, a
 times: `Cached(Resized(dataset, size))` does it once.
 """
 
-from minifcn.data.dataset import Dataset, Sample
-from minifcn.data.transforms import check_size, resize
+from .dataset import Dataset, Sample
+from .transforms import check_size, resize
 
 
 class _Around(Dataset):

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from minifcn.data.dataset import VOID, Dataset, Sample
-from minifcn.data.images import read_image, read_label
+from .dataset import VOID, Dataset, Sample
+from .images import read_image, read_label
 
 _COLORS = {
     "sky": (128, 128, 128),

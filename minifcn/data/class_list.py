@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minifcn.data.dataset import VOID, Array
-from minifcn.data.palette import voc_palette
+from .dataset import VOID, Array
+from .palette import voc_palette
 
 _VOC_VOID = (224, 224, 192)
 Color = tuple[int, int, int]
@@ -39,13 +39,14 @@ def read_class_list(path: Path) -> ClassList | None:
         name, color = _parse(line.partition("#")[0], where)
         if not name:
             continue
-        number = VOID if name == "void" and color is not None else len(names)
+        is_void = name == "void" and color is not None
+        number = VOID if is_void else len(names)
         if color is not None and colors.setdefault(color, number) != number:
             raise ValueError(
                 f"classes.txt: expected a colour of its own for {name!r}, got {color} again "
                 f"in {where}. Change one of the two."
             )
-        if number == VOID:
+        if is_void:
             continue
         if name in names:
             raise ValueError(

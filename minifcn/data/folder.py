@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from minifcn.data.class_list import ClassList, read_class_list
-from minifcn.data.dataset import VOID, Array, Dataset, Sample
-from minifcn.data.images import read_image, read_label
-from minifcn.data.palette import voc_palette
+from .class_list import ClassList, read_class_list
+from .dataset import VOID, Array, Dataset, Sample
+from .images import read_image, read_label
+from .palette import voc_palette
 
 _ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 Pair = tuple[Path, Path]

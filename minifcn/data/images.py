@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minifcn.data.dataset import VOID, Array
+from .dataset import VOID, Array
 
 if TYPE_CHECKING:
     from PIL.Image import Image

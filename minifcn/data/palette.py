@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minifcn.data.dataset import VOID, Array
+from .dataset import VOID, Array
 
 
 def voc_palette(num_classes: int) -> Array:

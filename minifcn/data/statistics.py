@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minifcn.data.dataset import VOID, Array, Dataset
+from .dataset import VOID, Array, Dataset
 
 
 def channel_statistics(dataset: Dataset, limit: int | None = None) -> tuple[Array, Array]:

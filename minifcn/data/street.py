@@ -3,23 +3,23 @@
 Sky, building, road, pavement, tree, car and pole, seen along a street in one-point perspective; pixels at the edges
 between classes are void (255) in about half of the cases, as annotators leave them out where they are unsure.
 
-Sizes, in pixels of the default scene of 96x128 (HxW): poles are the thinnest things, 7 pixels and never less (6 where
-their edge turns void), so that a network whose finest features have stride 8 still sees them, and nothing nearer hides
-a part of one. Trunks of trees are 6 pixels wide or more, cars 13, crowns 16. In a larger picture the same street is
-drawn larger, by min(H / 96, W / 128); in a smaller one everything shrinks but the poles.
+Sizes, in pixels of the default scene of 96x128 (HxW): poles are the thinnest things, no part of one is thinner than 7
+pixels and no shaft than 8 (7 where its edge turns void), so that a network whose finest features have stride 8 still
+sees them, and nothing nearer hides a part of one. Trunks of trees are 7 pixels wide or more, cars 16, whole trees 22.
+In a larger picture the same street is drawn larger, by min(H / 96, W / 128); in a smaller one all but poles shrinks.
 
 A scene is a pure function of (seed, split, number): no state, the same bits every time, in any order.
 """
 
 import numpy as np
 
-from minifcn.data.dataset import VOID, Array, Dataset, Sample
-from minifcn.data.painting import Canvas, planes
-from minifcn.data.street_backdrop import paint_ground, paint_sky
-from minifcn.data.street_houses import paint_houses
-from minifcn.data.street_layout import place_things
-from minifcn.data.street_view import CLASSES, SKY, View, choose_view
-from minifcn.data.transforms import check_size
+from .dataset import VOID, Array, Dataset, Sample
+from .painting import Canvas, planes
+from .street_backdrop import paint_ground, paint_sky
+from .street_houses import paint_houses
+from .street_layout import place_things
+from .street_view import CLASSES, SKY, View, choose_view
+from .transforms import check_size
 
 PALETTE = np.array(
     [(112, 178, 232), (178, 98, 76), (92, 88, 110), (226, 206, 172), (76, 152, 70), (206, 56, 84), (250, 204, 60)],

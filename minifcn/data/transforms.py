@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minifcn.data.dataset import VOID, Array
+from .dataset import VOID, Array
 
 Rng = int | np.random.Generator
 Pair = tuple[Array, Array]  # image (H, W, 3) uint8 and label (H, W) uint8
@@ -71,6 +71,10 @@ def random_crop(
         return image[top : top + ch, left : left + cw], label[top : top + ch, left : left + cw]
 
     color = image.mean(axis=(0, 1)) if fill is None else np.asarray(fill, dtype=np.float64)
+    if not ((color >= 0) & (color <= 255)).all():
+        raise ValueError(
+            f"random_crop: expected a fill colour within 0..255, got {fill}. Give it in the image's units."
+        )
     new_image = np.empty((ch, cw, 3), dtype=np.uint8)
     new_image[:] = np.rint(color)
     new_label = np.full((ch, cw), VOID, dtype=np.uint8)
