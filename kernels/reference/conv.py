@@ -28,9 +28,7 @@ def conv2d(x, weight, bias, oh, ow, sh, sw, ph, pw, dh, dw, groups):
                                 iy, ix = p * sh + i * dh - ph, q * sw + j * dw - pw
                                 if 0 <= iy < h and 0 <= ix < w:
                                     total += x[n, first + c, iy, ix] * weight[o, c, i, j]
-                    y[n, o, p, q] = total
-            if bias is not None:
-                y[n, o] += bias[o]
+                    y[n, o, p, q] = total if bias is None else total + bias[o]
     return y
 
 

@@ -45,7 +45,7 @@ def batch_norm(
     if training:
         _check_enough_values(op, x)
         mean, var = kernels.batch_norm_statistics(x)  # (C,), (C,)
-        _update_running(running_mean, running_var, mean, var, x.size // x.shape[1], float(momentum))
+        _update_running(running_mean, running_var, mean, var, x.size // x.shape[1], momentum)
     else:
         mean, var = running_mean.copy(), running_var  # a copy for the cache: a later training step changes it in place
     inv_std = 1 / array_module(x).sqrt(var + float(eps))  # (C,)

@@ -4,6 +4,7 @@ Reflection mirrors about the outermost pixel without repeating it: a b c d, padd
 """
 
 import numbers
+from types import ModuleType
 from typing import Any
 
 from ..kernels import array_module
@@ -80,7 +81,7 @@ def _check_reflection(op: str, sides: Padding, h: int, w: int) -> None:
                          f"There is not enough to mirror: pad less, or use mode='constant'.")
 
 
-def _mirrored(xp, size: int, before: int, after: int) -> Array:
+def _mirrored(xp: ModuleType, size: int, before: int, after: int) -> Array:
     """Which input row each output row shows: before, ..., 2, 1, 0, 1, ..., size-1, size-2, ..."""
     place = xp.abs(xp.arange(-before, size + after))  # mirrored at the front
     return xp.where(place < size, place, 2 * (size - 1) - place)  # and at the end

@@ -27,20 +27,20 @@ def pool_windows(
     view = windows(op, input_size, kernel, kernel if stride is None else stride, padding, dilation, ceil_mode)
     for axis, name in enumerate(("rows", "columns")):
         count, step, before, dilation = view[axis::2]
-        if _steps_over(input_size[axis], kernel[axis], count, step, before, dilation):
-            raise ValueError(f"{op}: expected dilation smaller than the input's {input_size[axis]} {name} where it is "
-                             f"padded, got {dilation}: a window has all its taps in the padding. "
-                             f"Use less dilation or no padding.")
+        if _steps_over(input_size[axis], count, step, before, dilation):
+            raise ValueError(f"{op}: expected dilation of at most {input_size[axis]}, the input's {name}, where it is "
+                             f"padded, got {dilation}. A window would have all its taps in the padding; use less "
+                             f"dilation or no padding.")
     return kernel, view
 
 
-def _steps_over(size: int, kernel_size: int, count: int, stride: int, before: int, dilation: int) -> bool:
-    """Whether some window along one axis has no tap among the `size` pixels.
+def _steps_over(size: int, count: int, stride: int, before: int, dilation: int) -> bool:
+    """Whether some window along one axis has no tap among the `size` pixels, its padding being half the extent at most.
 
-    Only windows that begin in the padding can: theirs is the first tap at 0 or later, if that is still inside.
+    Only a window that begins in the padding can: all depends on its first tap at 0 or later.
     """
     for start in range(-before, min(0, count * stride - before), stride):
-        tap = -(start // dilation)  # the first with start + tap*dilation >= 0
-        if tap >= kernel_size or start + tap * dilation >= size:
+        tap = -(start // dilation)  # start / dilation rounded up, with the sign turned
+        if start + tap * dilation >= size:
             return True
     return False
