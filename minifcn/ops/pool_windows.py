@@ -40,7 +40,7 @@ def _steps_over(size: int, count: int, stride: int, before: int, dilation: int) 
     Only a window that begins in the padding can: all depends on its first tap at 0 or later.
     """
     for start in range(-before, min(0, count * stride - before), stride):
-        tap = -(start // dilation)  # start / dilation rounded up, with the sign turned
+        tap = -(start // dilation)  # the first with start + tap*dilation >= 0: // rounds down, and so -(//) up
         if start + tap * dilation >= size:
             return True
     return False

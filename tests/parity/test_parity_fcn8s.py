@@ -71,7 +71,8 @@ class Twin:
         self.optimizer.zero_grad()
         scores = twin_forward(self.parameters, x, self.padding)
         F.cross_entropy(scores, torch.tensor(target), ignore_index=255).backward()
-        return precise_loss(scores.detach().numpy(), target), {n: p.grad.numpy() for n, p in self.parameters.items() if p.grad is not None}
+        gradients = {name: p.grad.numpy() for name, p in self.parameters.items() if p.grad is not None}
+        return precise_loss(scores.detach().numpy(), target), gradients
 
     def step(self, x, target):
         loss, _ = self.loss_and_gradients(x, target)
