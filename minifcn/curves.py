@@ -33,9 +33,10 @@ def curves(path: str | Path, records: Sequence[Mapping[str, Any]]) -> bool:
         return False
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(11, 4), dpi=130, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12, wspace=0.05)
+    margins = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12, wspace=0.05)
+    figure = Figure(figsize=(11, 4), dpi=130, layout=margins)
     canvas = FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, sharex=True)
     _draw_loss(left, records)

@@ -13,28 +13,19 @@ import numpy as np
 
 from .curves import curves
 from .data.dataset import VOID, Array
-from .data.images import save_image, save_label
+from .data.images import save_image
 from .data.palette import colorize
 from .lettering import INK, MUTED, Pen, draw_legend, legend_height
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["colourise", "curves", "painted", "preview", "write_label"]
+__all__ = ["curves", "painted", "preview"]
 
 Row = tuple[Array, Array, Array]  # image (H, W, 3), truth (H, W), prediction (H, W), all uint8
 TITLES = ("Image", "Truth", "Prediction")
 LEAST_WIDTH, MOST_PANEL = 1000, 800  # pixels: of the whole picture, of one of its three columns
 HATCH = np.array([(30, 31, 36), (66, 68, 76)], np.uint8)  # void: stripes, so that it is no class, not even a black one
-
-
-def colourise(label: Array, palette: Array, void_colour: tuple[int, int, int] = (0, 0, 0)) -> Array:
-    """(H, W) class numbers -> (H, W, 3) uint8 RGB; void (255) gets `void_colour`.
-
-    Raises ValueError for a label that the palette (K, 3) has no colour for.
-    """
-    _check_label("colourise", label, len(palette))
-    return colorize(label, palette, void_colour)
 
 
 def painted(image: Array, label: Array, palette: Array, alpha: float = 0.5) -> Array:
@@ -49,17 +40,8 @@ def painted(image: Array, label: Array, palette: Array, alpha: float = 0.5) -> A
     if image.shape != (*label.shape, 3):
         raise ValueError(f"painted: expected an image of the label's size {(*label.shape, 3)}, got {image.shape}. "
                          f"Resize the label to the image.")
-    mixed = (1 - alpha) * image + alpha * colourise(label, palette)  # (H, W, 3)
+    mixed = (1 - alpha) * image + alpha * colorize(label, palette)  # (H, W, 3)
     return np.where((label == VOID)[..., None], image, np.rint(mixed).astype(np.uint8))
-
-
-def write_label(path: str | Path, label: Array, palette: Array) -> None:
-    """Write (H, W) class numbers as a palette PNG: the file holds the numbers, any viewer shows the colours.
-
-    Raises ValueError for a label that the palette (K, 3) has no colour for.
-    """
-    _check_label("write_label", label, len(palette))
-    save_label(path, label.astype(np.uint8), palette)
 
 
 def preview(
@@ -86,7 +68,7 @@ def preview(
         raise ValueError(f"preview: expected {len(palette)} class names, one for each colour, got {len(classes)}. "
                          f"Pass the names and the palette of one data set.")
     for number, row in enumerate(rows):
-        _check_row(number, row, len(palette))
+        _check_row(number, row)
     from PIL import Image, ImageDraw
 
     width = _panel_width(rows)
@@ -130,8 +112,8 @@ def _panels(row: Row, palette: Array, width: int) -> "list[Image]":
     image, truth, prediction = row
     size = (width, max(1, round(image.shape[0] * width / image.shape[1])))
     grown = np.asarray(Image.fromarray(truth).resize(size, Image.Resampling.NEAREST))  # (height, width)
-    shown = np.where((grown == VOID)[..., None], _hatch(*grown.shape), colourise(grown, palette))
-    guess = Image.fromarray(colourise(prediction, palette)).resize(size, Image.Resampling.NEAREST)
+    shown = np.where((grown == VOID)[..., None], _hatch(*grown.shape), colorize(grown, palette))
+    guess = Image.fromarray(colorize(prediction, palette)).resize(size, Image.Resampling.NEAREST)
     return [Image.fromarray(image).resize(size, Image.Resampling.BICUBIC), Image.fromarray(shown), guess]
 
 
@@ -141,19 +123,9 @@ def _hatch(h: int, w: int, period: int = 8) -> Array:
     return HATCH[(diagonal % period < period // 3).astype(np.intp)]
 
 
-def _check_label(who: str, label: Array, num_colours: int) -> None:
-    outside = (label != VOID) & ((label < 0) | (label >= num_colours))
-    if outside.any():
-        row, column = np.argwhere(outside)[0]
-        raise ValueError(f"{who}: expected labels 0..{num_colours - 1} ({num_colours} colours in the palette) or "
-                         f"{VOID} (void), got {label[row, column]} at row {row}, column {column}. "
-                         f"Pass the palette of the data set that the labels belong to.")
-
-
-def _check_row(number: int, row: Row, num_colours: int) -> None:
+def _check_row(number: int, row: Row) -> None:
     image, truth, prediction = row
     for name, label in (("truth", truth), ("prediction", prediction)):
         if image.shape != (*label.shape, 3):
             raise ValueError(f"preview: expected the {name} of row {number} in the size of its image "
                              f"{image.shape[:2]}, got {label.shape}. Resize labels with nearest neighbour.")
-        _check_label("preview", label, num_colours)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from . import __version__
-from .weights import write_whole
+from .files import write_whole
 
 
 @dataclass(frozen=True)
@@ -44,23 +44,23 @@ class Settings:
     """
 
     model: str = "fcn8s"
-    width: float = 0.25
+    width: float = 0.125
     padding: str | None = None
     data: str = "street"
     size: tuple[int, int] | None = None
     crop: tuple[int, int] | None = None
     flip: bool = True
     scale: tuple[float, float] = (1.0, 1.0)
-    class_weights: str = "none"
+    class_weights: str = "enet"
     optimizer: str = "adam"
-    lr: float = 1e-3
+    lr: float = 2e-3
     momentum: float = 0.9
     policy: str = "poly"
     gamma: float = 0.1
     step_size: float = 1 / 3
     power: float = 0.9
     weight_decay: float = 0.0
-    batch_size: int = 8
+    batch_size: int = 4
     minutes: float | None = None
     epochs: float | None = None
     iterations: int | None = None
@@ -79,6 +79,9 @@ class Settings:
         if sum(value is not None for value in (self.minutes, self.epochs, self.iterations)) != 1:
             raise ValueError(f"train: expected one of minutes, epochs and iterations, got minutes={self.minutes}, "
                              f"epochs={self.epochs}, iterations={self.iterations}. Say how long with one of them.")
+        if self.batch_size > 1 and self.crop is None and tuple(self.scale) != (1.0, 1.0):
+            raise ValueError(f"train: expected a crop to make a batch of {self.batch_size} from images of random sizes "
+                             f"(scale {self.scale}), got none. Add --crop HxW, or use --batch-size 1.")
 
     @classmethod
     def for_data(cls, **given: Any) -> "Settings":
@@ -92,12 +95,13 @@ class Settings:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Settings":
         """As run.json has them: pairs are lists there."""
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        given: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in values.items()}
+        return cls(**given)
 
 
-# What `minifcn train` does when it is told no better.
-DEMONSTRATION: dict[str, Any] = {"minutes": 1.3}
-PHOTOGRAPHS: dict[str, Any] = {"minutes": 20.0, "class_weights": "enet", "width": 0.375, "batch_size": 4}
+# What `minifcn train` changes in the defaults when it is told no better: photographs need a wider network.
+DEMONSTRATION: dict[str, Any] = {"minutes": 1.4}
+PHOTOGRAPHS: dict[str, Any] = {"minutes": 20.0, "width": 0.375, "lr": 1e-3}
 
 
 class RunFolder:
@@ -118,16 +122,21 @@ class RunFolder:
         return self.read_info()["settings"]["data"] == "street"
 
     def check_free(self, overwrite: bool) -> None:
-        """Raises FileExistsError if the folder holds a run already and `overwrite` is not set."""
-        if self._info.exists() and not overwrite:
-            raise FileExistsError(f"train: expected a new folder for --out, got {self.path}, which holds a run. "
-                                  f"Use --resume to go on with it, --overwrite to replace it, or another folder.")
+        """Raises FileExistsError if the folder holds (a part of) a run already and `overwrite` is not set."""
+        found = [file.name for file in self._files() if file.exists()]
+        if found and not overwrite:
+            raise FileExistsError(f"train: expected a new folder for --out, got {self.path}, which holds a run "
+                                  f"({', '.join(found)}). Use --resume to go on with it, --overwrite to replace it, or "
+                                  f"another folder.")
 
     def create(self) -> None:
         """Make the folder, without anything that an earlier run left there."""
         self.path.mkdir(parents=True, exist_ok=True)
-        for file in (self._info, self._metrics, self.last, self.best, self.preview, self.curves):
+        for file in self._files():
             file.unlink(missing_ok=True)
+
+    def _files(self) -> tuple[Path, ...]:
+        return self._info, self._metrics, self.last, self.best, self.preview, self.curves
 
     def write_info(self, settings: Settings, **more: Any) -> None:
         """Write run.json: the settings, the versions that matter for repeating them, and what else was found out."""
@@ -136,14 +145,18 @@ class RunFolder:
         write_whole(self._info, (json.dumps(info, indent=2, default=list) + "\n").encode())
 
     def read_info(self) -> dict[str, Any]:
-        """What `write_info` wrote. Raises FileNotFoundError, or ValueError if it is not JSON."""
+        """What `write_info` wrote. Raises FileNotFoundError, or ValueError if it is something else."""
         if not self._info.is_file():
             raise FileNotFoundError(f"train: expected a run to resume in {self.path}, got no run.json there. "
                                     f"Start it without --resume.")
         try:
-            return json.loads(self._info.read_text())
-        except json.JSONDecodeError as error:
+            info = json.loads(self._info.read_text())
+        except ValueError as error:
             raise ValueError(f"train: expected JSON in {self._info}, got: {error}. Start a new run.") from error
+        if not {"settings", "iterations"} <= info.keys():
+            raise ValueError(f"train: expected settings and iterations in {self._info}, got {', '.join(info)}. "
+                             f"Start a new run.")
+        return info
 
     def log(self, record: dict[str, Any]) -> None:
         """Append one line to metrics.jsonl."""

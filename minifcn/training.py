@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from . import pictures
 from .evaluation import score
 from .interrupt import Interruptible
@@ -51,7 +53,7 @@ def train(
     FileExistsError for a folder that holds a run.
     """
     folder, progress = RunFolder(out), progress or Progress()
-    with progress:
+    with progress, np.errstate(over="ignore", invalid="ignore"):  # the loss is watched: its message says more
         training = _resumed(folder, progress) if resume else _started(settings, folder, overwrite, progress)
         with Interruptible() as interrupt:
             training.run(interrupt)
@@ -65,6 +67,7 @@ def _started(settings: Settings | None, folder: RunFolder, overwrite: bool, prog
     folder.check_free(overwrite)
     learner = Learner(settings, progress)
     learner.iterations = learner.plan()
+    learner.policy()  # its settings are checked here, while an earlier run is still in the folder
     folder.create()
     folder.write_info(settings, iterations=learner.iterations, **learner.description())
     return Training(learner, folder, progress)
@@ -105,10 +108,12 @@ class Training:
             self.folder.log(record)
             self.progress.update(self.step, **recent.facts())
         if interrupt.asked:
+            self.learner.check_weights(self.step)
             self.save()
 
     def evaluate(self, recent: Recent) -> dict[str, float]:
         """Score the validation images, save, and keep the checkpoint if it is the best so far."""
+        self.learner.check_weights(self.step)  # what was saved before is better than NaN
         scores = score(self.learner.predictor, self.learner.val_data)
         recent.mean_iou = scores.mean_iou
         better, self.best = scores.mean_iou > self.best, max(scores.mean_iou, self.best)
@@ -145,7 +150,7 @@ class Training:
         samples = [learner.val_data[index] for index in _spread(len(learner.val_data), SHOWN)]
         rows = [(sample.image, sample.label, predictor.labels(sample.image)) for sample in samples]
         classes = learner.train_data.classes
-        pictures.preview(folder.preview, rows, classes, learner.train_data.palette)
+        pictures.preview(folder.preview, rows, classes, learner.train_data.palette, mean_iou=scores.mean_iou)
         drawn = pictures.curves(folder.curves, folder.records())
         return Result(scores, classes, self.step, self.seconds, finished, folder, drawn)
 

@@ -7,13 +7,13 @@ when the network is loaded. A file is written beside its place and moved there i
 
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .arrays import to_numpy
+from .files import write_whole
 from .graph import Graph
 from .models import build
 from .ops.check import Array
@@ -39,13 +39,14 @@ def load(path: str | os.PathLike) -> tuple[Graph, dict[str, Any]]:
     tensors, meta = read_checkpoint(path)
     state = {name: array for name, array in tensors.items() if not name.startswith(OPTIMIZER)}
     architecture = dict(meta.pop("architecture"))
-    dtype = next(iter(state.values())).dtype
+    dtype = next((array.dtype for array in state.values()), np.float32)
     try:
         net = build(architecture.pop("model"), **architecture, dtype=dtype)
         net.load(state)
     except (ValueError, TypeError) as error:
         raise ValueError(f"load: expected {path} to hold a network that can be built here, got: {error}") from error
-    return net.eval(), meta
+    net.eval()
+    return net, meta
 
 
 def write_checkpoint(
@@ -79,20 +80,8 @@ def read_checkpoint(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dic
     if header.get("format") != FORMAT:
         raise ValueError(f"load: expected {path} to be a checkpoint of minifcn ({FORMAT}), got format "
                          f"{header.get('format')!r}. Use a file that minifcn.save or `minifcn train` wrote.")
-    return tensors, json.loads(header["meta"])
-
-
-def write_whole(path: str | os.PathLike, content: bytes) -> None:
-    """Write a file so that it is either complete or what it was before, even if the disk fills up half-way."""
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    meta = json.loads(header.get("meta", "{}"))
+    if "model" not in meta.get("architecture", {}):
+        raise ValueError(f"load: expected {path} to say which network it holds, got a header without an architecture. "
+                         f"Use a file that minifcn.save or `minifcn train` wrote.")
+    return tensors, meta

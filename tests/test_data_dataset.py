@@ -90,9 +90,15 @@ def test_colorize():
     assert picture.shape == (2, 3, 3)
     assert picture[0].tolist() == [[10, 20, 30], [40, 50, 60], [1, 2, 3]]
     assert picture[1].tolist() == [[70, 80, 90], [70, 80, 90], [10, 20, 30]]
-    with pytest.raises(ValueError, match=r"labels below 2 .* got 2"):
-        colorize(label, palette[:2])
     assert colorize(np.full((1, 1), 255, np.uint8), palette).tolist() == [[[0, 0, 0]]]
+
+
+@pytest.mark.parametrize("value", [3, -1, 256])
+def test_labels_without_a_colour_are_named_with_their_place(value):
+    label = np.zeros((3, 4), np.int64)
+    label[1, 2] = value
+    with pytest.raises(ValueError, match=rf"colorize: expected labels 0..2 .* got {value} at row 1, column 2"):
+        colorize(label, np.zeros((3, 3), np.uint8))
 
 
 @pytest.mark.parametrize(

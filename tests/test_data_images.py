@@ -147,6 +147,8 @@ def test_what_cannot_be_saved(tmp_path, rgb):
         save_image(tmp_path / "a.png", rgb / 255)
     with pytest.raises(ValueError, match=r"\(H, W, 3\) or \(H, W\), got \(3, 5, 8\)"):
         save_image(tmp_path / "a.png", rgb.transpose(2, 0, 1))
+    with pytest.raises(ValueError, match=r"a file ending such as .png or .jpg, got 'a'"):
+        save_image(tmp_path / "a", rgb)
     with pytest.raises(TypeError, match=r"\(H, W\) uint8, got \(5, 8\) int64"):
         save_label(tmp_path / "a.png", rgb[:, :, 0].astype(np.int64), np.zeros((1, 3), np.uint8))
     assert list(tmp_path.iterdir()) == []
@@ -157,12 +159,11 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, rgb, monkeypatch):
     save_image(path, rgb)
     before = path.read_bytes()
 
-    def full(self, file, *args, **kwargs):
-        with open(file, "wb") as half:
-            half.write(b"half of it")
+    def full(handle):
+        os.write(handle, b"half of it")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Image.Image, "save", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         save_image(path, 255 - rgb)
     assert path.read_bytes() == before

@@ -19,9 +19,10 @@ def add_to(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from .. import pictures
-    from ..data import read_image, save_image, voc_palette
+    from ..data import read_image, save_image, save_label, voc_palette
     from ..prediction import Predictor
 
+    _check_stems(arguments.images)
     predictor = Predictor.open(arguments.source)
     out = Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -30,11 +31,20 @@ def run(arguments: argparse.Namespace) -> int:
         labels = predictor.labels(image)  # (H, W)
         palette = predictor.meta.get("palette") or voc_palette(int(labels.max()) + 1)
         label_file, painted_file = (out / f"{Path(name).stem}_{what}.png" for what in ("labels", "painted"))
-        pictures.write_label(label_file, labels, palette)
+        save_label(label_file, labels, palette)
         save_image(painted_file, pictures.painted(image, labels, palette))
         shares = _shares(labels, predictor.meta.get("classes"))
         print(f"{name} -> {painted_file}, {label_file}  ({shares})")
     return 0
+
+
+def _check_stems(names: list[str]) -> None:
+    """Results are named after the pictures: two of one name would overwrite each other's."""
+    stems = [Path(name).stem for name in names]
+    twice = next((stem for stem in stems if stems.count(stem) > 1), None)
+    if twice is not None:
+        raise ValueError(f"predict: expected pictures of different names, got several called {twice!r}. "
+                         f"Paint them one after the other, each into an --out folder of its own.")
 
 
 def _shares(labels: Any, classes: list[str] | None) -> str:

@@ -4,15 +4,17 @@ An image is what a person sees: colours, turned the right way up. A label map is
 resampling, a palette is ignored. The two therefore have a reader each, and both name the file when they fail.
 """
 
-import os
+import io
 import struct
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..files import write_whole
 from .dataset import VOID, Array
+from .palette import color_table
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -123,7 +125,7 @@ def save_image(path: str | Path, image: Array) -> None:
         raise ValueError(f"save_image: expected (H, W, 3) or (H, W), got {image.shape}. Move the channels last.")
     from PIL import Image
 
-    _save_whole(Path(path), Image.fromarray(np.ascontiguousarray(image)))
+    _save(Path(path), Image.fromarray(np.ascontiguousarray(image)))
 
 
 def save_label(path: str | Path, label: Array, palette: Array, void_color: tuple[int, int, int] = (0, 0, 0)) -> None:
@@ -134,20 +136,19 @@ def save_label(path: str | Path, label: Array, palette: Array, void_color: tuple
         )
     from PIL import Image
 
-    table = np.zeros((256, 3), dtype=np.uint8)
-    table[: len(palette)] = palette
-    table[VOID] = void_color
     picture = Image.fromarray(np.ascontiguousarray(label))
-    picture.putpalette(table.tobytes())  # turns mode L into P
-    _save_whole(Path(path), picture, format="PNG")
+    picture.putpalette(color_table(label, palette, void_color).tobytes())  # turns mode L into P
+    _save(Path(path).with_suffix(".png"), picture)
 
 
-def _save_whole(path: Path, picture: "Image", **options: Any) -> None:
-    """Writes beside the target and renames: a reader finds the old file or the new one, never half of one."""
+def _save(path: Path, picture: "Image") -> None:
+    """Encode in memory, then write whole; the ending chooses the format."""
+    from PIL import Image
+
+    kind = Image.registered_extensions().get(path.suffix.lower())
+    if kind is None:
+        raise ValueError(f"save_image: expected a file ending such as .png or .jpg, got {path.name!r}. Add one.")
+    encoded = io.BytesIO()
+    picture.save(encoded, format=kind)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
-    try:
-        picture.save(temporary, **options)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, encoded.getvalue())

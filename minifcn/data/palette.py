@@ -28,13 +28,18 @@ def voc_palette(num_classes: int) -> Array:
 
 def colorize(label: Array, palette: Array, void_color: tuple[int, int, int] = (0, 0, 0)) -> Array:
     """(H, W) labels -> (H, W, 3) uint8 RGB; 255 becomes `void_color`. Raises ValueError for labels without a colour."""
+    return color_table(label, palette, void_color)[label]  # (H, W, 3)
+
+
+def color_table(label: Array, palette: Array, void_color: tuple[int, int, int] = (0, 0, 0)) -> Array:
+    """(256, 3) uint8: the colour of each number, black where there is none. Raises as `colorize` does."""
+    outside = (label != VOID) & ((label < 0) | (label >= len(palette)))
+    if outside.any():
+        row, column = np.argwhere(outside)[0]
+        raise ValueError(f"colorize: expected labels 0..{len(palette) - 1} ({len(palette)} colours in the palette) or "
+                         f"{VOID} (void), got {label[row, column]} at row {row}, column {column}. "
+                         f"Pass the palette of the data set that the labels belong to.")
     table = np.zeros((256, 3), dtype=np.uint8)
     table[: len(palette)] = palette
     table[VOID] = void_color
-    highest = int(np.max(label, where=label != VOID, initial=0))
-    if highest >= len(palette):
-        raise ValueError(
-            f"colorize: expected labels below {len(palette)} (the colours in the palette) or 255, got {highest}. "
-            f"Pass the palette of the data set that the labels belong to."
-        )
-    return table[label]  # (H, W, 3)
+    return table
