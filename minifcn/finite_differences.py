@@ -8,6 +8,7 @@ ReLU and max-pooling have kinks, where there is no derivative, and a probe that 
 probe is noticed by comparing *patterns* (which ReLUs are open, which pixels won) and thrown away, never tolerated.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from .gradient_subjects import Subject, on_device
 Array = np.ndarray
 ATTEMPTS = 30  # directions to try before giving up
 FINEST = 32  # a probe that crossed a kink is repeated with a smaller step, down to eps / FINEST
+COARSER = (10, 100, 1000, 10000)  # times eps: steps for slopes so small that rounding drowns them
 
 
 @dataclass
@@ -36,13 +38,15 @@ class Prober:
     def __init__(self, subject: Subject, gys: Sequence[Any], eps: float) -> None:
         self.subject, self.gys, self.eps = subject, gys, eps
         subject.forward()
-        self._base = subject.patterns() if subject.patterns else None
+        self._base = copy.deepcopy(subject.patterns()) if subject.patterns else None
 
     def elements(self, name: str, samples: int | None, rng: np.random.Generator) -> Probes:
         """Slopes along every element of a tensor, in order; or along `samples` of them, drawn at random."""
         array = self.subject.tensors[name]
         order = np.arange(array.size) if samples is None else rng.permutation(array.size)
-        places, slopes, kinks = [], [], 0
+        places: list[Any] = []
+        slopes: list[float] = []
+        kinks = 0
         for number in order:
             if len(places) == (array.size if samples is None else samples):
                 break
@@ -56,6 +60,25 @@ class Prober:
                 places.append(place)
                 slopes.append(slope)
         return Probes(np.array(places, int).reshape(-1, array.ndim), np.array(slopes, float), kinks)
+
+    def refine(self, name: str, probes: Probes, wanted: Array, allowed: float) -> None:
+        """Probe again, with larger steps, where a slope is further than `allowed` from the one `wanted` (n,).
+
+        Rounding leaves noise of about 1e-16 |y| / eps in every slope, too much for a gradient that is millions of
+        times smaller than others, or zero. A right gradient is met at some step, a wrong one at none: then the first
+        slope stays, and the rest of the tensor is not looked at any more.
+        """
+        array, errors = self.subject.tensors[name], np.abs(probes.slopes - wanted)
+        for k in np.argsort(-errors):
+            if not errors[k] > allowed:
+                return
+            for factor in COARSER:
+                slope = self._slope([(array, tuple(probes.places[k]), 1.0)], factor * self.eps)
+                if slope is not None and abs(slope - wanted[k]) <= allowed:
+                    probes.slopes[k] = slope
+                    break
+            else:
+                return
 
     def direction(self, rng: np.random.Generator) -> tuple[dict[str, Array], float | None, int]:
         """A random direction through all tensors at once, the slope along it, and how many were thrown away before."""
@@ -75,7 +98,9 @@ class Prober:
             for sign in (1, -1):
                 for (array, place, along), old in zip(moves, saved, strict=True):
                     array[place] = old + sign * eps * along
-                outputs.append(self.subject.forward())
+                # Copied, because an output may be a view of the very input that the next probe writes into.
+                ys = self.subject.forward()
+                outputs.append([None if gy is None else y.copy() for gy, y in zip(self.gys, ys, strict=True)])
                 if self.subject.patterns and not same(self.subject.patterns(), self._base):
                     return None
         finally:

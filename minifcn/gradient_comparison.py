@@ -17,32 +17,50 @@ def compare(
     subject: Subject, eps: float, tolerance: float, rng: np.random.Generator, samples: int | None,
 ) -> GradientReport:
     """Check every tensor of `subject`; see `minifcn.testing.check_gradients`."""
+    before = {name: x.copy() for name, x in subject.inputs.items()}
     gys = [_random_like(y, rng) for y in subject.forward()]
+    changed = [name for name, x in subject.inputs.items() if bool(((x != before[name]) & (x == x)).any())]
+    if changed:
+        hint = "forward writes into its input, which belongs to the caller. Compute on a copy."
+        checks = [_nothing_to_compare(name, hint) for name in changed]
+        return GradientReport(subject.name, tuple(checks), 0.0, tolerance)
     got = {name: _copied(gradient) for name, gradient in subject.gradients(gys).items()}
     second = {name: _copied(gradient) for name, gradient in subject.gradients(gys, again=True).items()}
     prober = Prober(subject, gys, eps)
     probes = {name: prober.elements(name, samples, rng) for name in subject.tensors}
-    floor = FLOOR * max((float(np.abs(p.slopes).max(initial=0)) for p in probes.values()), default=0.0)
+    floor = FLOOR * max(float(np.abs(found.slopes).max(initial=0)) for found in probes.values())
     checks = []
     for name, array in subject.tensors.items():
-        check = _check(name, array.shape, probes[name], got[name], floor, tolerance)
-        if check.error <= tolerance:
-            times = 2 if name in subject.accumulating else 1
-            check = _check_second(check, got[name], second[name], times)
-        checks.append(check)
-    if samples is not None and all(gradient is not None for gradient in got.values()):
+        if got[name] is None and not probes[name].slopes.any():
+            got[name] = second[name] = np.zeros(array.shape)  # None stands for zeros
+        times = 2 if name in subject.accumulating else 1
+        checks.append(_check_tensor(prober, name, probes[name], got[name], second[name], times, floor, tolerance))
+    comparable = all(getattr(got[name], "shape", None) == array.shape for name, array in subject.tensors.items())
+    if samples is not None and comparable:
         checks.append(_check_directions(prober, got, rng, floor))
     return GradientReport(subject.name, tuple(checks), floor, tolerance)
 
 
-def _check(
-    name: str, shape: tuple[int, ...], probes: Probes, got: Array | None, floor: float, tolerance: float,
+def _check_tensor(
+    prober: Prober, name: str, probes: Probes, got: Array | None, second: Array | None, times: int,
+    floor: float, tolerance: float,
 ) -> TensorCheck:
-    """One tensor, element by element."""
-    slopes, count = probes.slopes, len(probes.slopes)
+    """One tensor: its gradient against the probes, then the gradient after a second backward, `times` the first."""
+    shape = prober.subject.tensors[name].shape
     problem = _problem(shape, probes, got, floor)
     if problem or got is None:
-        return TensorCheck(name, math.inf, (), math.nan, math.nan, 0.0, count, probes.kinks, problem)
+        return _nothing_to_compare(name, problem, probes)
+    allowed = tolerance * max(float(np.abs(probes.slopes).max()), floor)
+    prober.refine(name, probes, got[tuple(probes.places.T)], allowed)
+    check = _check(name, shape, probes, got, floor, tolerance)
+    return check if check.error > tolerance else _check_second(check, got, second, times)
+
+
+def _check(
+    name: str, shape: tuple[int, ...], probes: Probes, got: Array, floor: float, tolerance: float,
+) -> TensorCheck:
+    """The element that differs most, and a guess at the reason if that is too much."""
+    slopes, count = probes.slopes, len(probes.slopes)
     picked = got[tuple(probes.places.T)]  # (count,)
     scale = max(float(np.abs(slopes).max()), floor)
     with np.errstate(invalid="ignore"):
@@ -69,6 +87,11 @@ def _problem(shape: tuple[int, ...], probes: Probes, got: Array | None, floor: f
     return ""
 
 
+def _nothing_to_compare(name: str, problem: str, probes: Probes | None = None) -> TensorCheck:
+    count, kinks = (len(probes.slopes), probes.kinks) if probes else (0, 0)
+    return TensorCheck(name, math.inf, (), math.nan, math.nan, 0.0, count, kinks, problem)
+
+
 def _check_second(check: TensorCheck, got: Array, second: Any, times: int) -> TensorCheck:
     """After another forward and backward: a parameter's gradient has doubled, an input's is the same again."""
     wanted = times * got
@@ -92,7 +115,11 @@ def _check_directions(prober: Prober, got: dict[str, Any], rng: np.random.Genera
             found.append(sum(float((got[name] * along[name]).sum()) for name in along))
             expected.append(slope)
     places = np.arange(len(expected)).reshape(-1, 1)
-    return _check("directions", (len(found),), Probes(places, np.array(expected), kinks), np.array(found), floor, 0)
+    probes = Probes(places, np.array(expected), kinks)
+    problem = _problem((len(found),), probes, np.array(found), floor)
+    if problem:
+        return _nothing_to_compare("directions", problem, probes)
+    return _check("directions", (len(found),), probes, np.array(found), floor, tolerance=math.inf)  # inf: no diagnosis
 
 
 def _random_like(y: Any, rng: np.random.Generator) -> Any:

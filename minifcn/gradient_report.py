@@ -20,7 +20,7 @@ class TensorCheck:
     expected: float  # there
     largest: float  # max|expected|
     elements: int  # probed
-    kinks: int = 0  # probes given up or drawn again because they crossed a kink
+    kinks: int = 0  # probes that crossed a kink: given up, or another one drawn
     hint: str = ""  # what is wrong, if that can be told
 
 
@@ -68,7 +68,8 @@ class GradientReport:
         for tensor in self.tensors:
             failed = tensor.error > self.tolerance
             line = f"  {tensor.name:{width}}  {'FAILED' if failed else 'passed'}  {tensor.error:.1e}"
-            line += f"  {tensor.elements} probed" + (f", {tensor.kinks} on a kink left out" if tensor.kinks else "")
+            line += f"  {tensor.elements} probed"
+            line += f", {tensor.kinks} across a kink not counted" if tensor.kinks else ""
             if not failed and tensor.largest < self.floor:
                 line += ", zero but for rounding (below the floor)"
             lines.append(line)
@@ -123,7 +124,7 @@ def diagnose(got: Array, expected: Array, allowed: float) -> str:
     if equal(got, -expected):
         return "Every element has the wrong sign."
     if factor and equal(got / factor, expected):
-        return f"Every element is {factor:.4g} times the right one: look for a factor, a mean in place of a sum."
+        return f"Every element is {factor:.6g} times the right one: look for a factor, a mean in place of a sum."
     axes = tuple(range(expected.ndim))
     for order in itertools.permutations(axes) if expected.ndim <= 4 else ():
         moved = expected.transpose(order)

@@ -111,7 +111,9 @@ class LayerSubject(Subject):
 class FunctionSubject(Subject):
     """A function of xs that returns y and a function backward(*gys)."""
 
-    def __init__(self, function: Callable[..., Any], xs: Sequence[Any], names: Sequence[str], patterns: Patterns) -> None:
+    def __init__(
+        self, function: Callable[..., Any], xs: Sequence[Any], names: Sequence[str], patterns: Patterns,
+    ) -> None:
         super().__init__(getattr(function, "__name__", "function"), xs, names, patterns)
         self._function = function
 
@@ -125,15 +127,19 @@ class FunctionSubject(Subject):
     def _apply(self) -> tuple[Any, Callable[..., Any]]:
         result = self._function(*self.xs)
         if not (isinstance(result, tuple) and len(result) == 2 and callable(result[1])):
-            raise TypeError(f"check_gradients: expected {self.name} to be a layer, or a function that returns y and its "
-                            f"backward, got a function without. For a pair of functions use check_op_gradients.")
+            raise TypeError(f"check_gradients: expected {self.name} to be a layer, or a function that returns y and "
+                            f"its backward, got a function without. For a pair of functions use check_op_gradients.")
         return result
 
 
 def parameters_of(layer: Any) -> dict[str, Any]:
     """Name -> Parameter: what the layer says, or else those among its attributes."""
     if hasattr(layer, "parameters"):
-        return dict(layer.parameters())
+        parameters = layer.parameters()
+        if not isinstance(parameters, Mapping):
+            raise TypeError(f"check_gradients: expected parameters() to return a dictionary of names and Parameters, "
+                            f"got {type(parameters).__name__}. Derive from minifcn.layers.Layer, which does.")
+        return dict(parameters)
     return {name: value for name, value in vars(layer).items() if isinstance(value, Parameter)}
 
 
@@ -157,5 +163,5 @@ def _is_float(x: Any) -> bool:
 
 
 def _as_tuple(y: Any) -> tuple[Any, ...]:
-    """Several outputs are a plain tuple or list; a named tuple (a pooling's record) is one output that has no gradient."""
+    """Several outputs are a plain tuple or list; a named tuple (a pooling's record) is one output, without gradient."""
     return tuple(y) if type(y) in (tuple, list) else (y,)
