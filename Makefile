@@ -29,7 +29,7 @@ test-full: .venv/test-$(VERSION) ## run those thousands of random cases
 
 clean: ## remove the environment, builds and caches (runs/ stays)
 	rm -rf .venv build dist minifcn.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
-	find minifcn kernels tests tutorials -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment. An empty stamp file stands for each step that is done, and is written only when it succeeded, so an
 # interrupted step is done again. Changed metadata (pyproject.toml, setup.py) start from an empty environment.

@@ -28,6 +28,8 @@ def gpu_status() -> tuple[bool, str]:
     """
     try:
         cupy = importlib.import_module("cupy")
+    except ModuleNotFoundError:
+        return False, "CuPy is not installed"
     except Exception as error:  # a half-installed CuPy fails with more than ImportError
         return False, f"cupy not importable: {_one_line(error)}"
     try:
