@@ -13,14 +13,14 @@ LIKE = np.zeros((1, 7, 2, 3))
 # repr -> layer, its inputs, and what the op says that the output and the gradients of the inputs are
 SAME = {
     "ReLU()": (layers.ReLU(), (X,), ops.relu, ops.relu_backward, {}),
-    "LeakyReLU(negative_slope=0.01)": (layers.LeakyReLU(), (X,), ops.leaky_relu, ops.leaky_relu_backward, {}),
+    "LeakyReLU()": (layers.LeakyReLU(), (X,), ops.leaky_relu, ops.leaky_relu_backward, {}),
     "LeakyReLU(negative_slope=0.3)": (
         layers.LeakyReLU(0.3), (X,), ops.leaky_relu, ops.leaky_relu_backward, {"negative_slope": 0.3}),
     "Sigmoid()": (layers.Sigmoid(), (X,), ops.sigmoid, ops.sigmoid_backward, {}),
-    "Softmax(axis=1)": (layers.Softmax(), (X,), ops.softmax, ops.softmax_backward, {"axis": 1}),
+    "Softmax()": (layers.Softmax(), (X,), ops.softmax, ops.softmax_backward, {"axis": 1}),
     "Softmax(axis=3)": (layers.Softmax(3), (X,), ops.softmax, ops.softmax_backward, {"axis": 3}),
     "Scale(factor=0.01)": (layers.Scale(0.01), (X,), ops.scale, ops.scale_backward, {"factor": 0.01}),
-    "Concat(axis=1)": (layers.Concat(), (X, X[:, :1]), ops.concat, ops.concat_backward, {}),
+    "Concat()": (layers.Concat(), (X, X[:, :1]), ops.concat, ops.concat_backward, {}),
     "Concat(axis=-1)": (layers.Concat(-1), (X, X, X), ops.concat, ops.concat_backward, {"axis": 3}),
     "Add()": (layers.Add(), (X, X), ops.add, ops.add_backward, {}),
     "ResizeBilinear(output_size=(3, 7), align_corners=True)": (
@@ -28,10 +28,10 @@ SAME = {
         {"output_size": (3, 7), "align_corners": True}),
     "Crop(offset=(1, 0), size=(2, 3))": (
         layers.Crop((1, 0), (2, 3)), (X,), ops.crop, ops.crop_backward, {"offset": (1, 0), "size": (2, 3)}),
-    "Pad(padding=Padding(top=1, bottom=0, left=2, right=3), mode=reflect, value=0)": (
+    "Pad(padding=Padding(top=1, bottom=0, left=2, right=3), mode='reflect')": (
         layers.Pad((1, 0, 2, 3), "reflect"), (X,), ops.pad, ops.pad_backward,
         {"padding": (1, 0, 2, 3), "mode": "reflect"}),
-    "Pad(padding=Padding(top=1, bottom=0, left=2, right=3), mode=constant, value=7)": (
+    "Pad(padding=Padding(top=1, bottom=0, left=2, right=3), value=7)": (
         layers.Pad((1, 0, 2, 3), value=7), (X,), ops.pad, ops.pad_backward, {"padding": (1, 0, 2, 3), "value": 7}),
 }
 
@@ -78,7 +78,7 @@ def test_layer_can_be_applied_twice(name):
 @pytest.mark.parametrize("num_parameters", [1, 3])
 def test_prelu(num_parameters):
     layer = layers.PReLU(num_parameters, dtype=np.float64)
-    assert repr(layer) == f"PReLU(num_parameters={num_parameters})"
+    assert repr(layer) == ("PReLU()" if num_parameters == 1 else "PReLU(num_parameters=3)")
     np.testing.assert_array_equal(layer.weight.data, [0.25] * num_parameters)
     y, cache = ops.prelu(X, layer.weight.data)
     np.testing.assert_array_equal(layer.forward(X), y)

@@ -143,6 +143,6 @@ def test_layer(rng):
     expected = ops.local_response_norm_backward(gy, ops.local_response_norm(x, size=3, **STRONG)[1])
     np.testing.assert_array_equal(layer.backward(gy), expected)
     assert layer.parameters() == {}
-    assert repr(LocalResponseNorm(5)) == "LocalResponseNorm(size=5, alpha=0.0001, beta=0.75, k=1.0)"
+    assert repr(LocalResponseNorm(5)) == "LocalResponseNorm(size=5)"
     with pytest.raises(ValueError, match="LocalResponseNorm: expected size"):
         LocalResponseNorm(0)

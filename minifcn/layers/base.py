@@ -9,6 +9,7 @@ several times and backed out in reverse:
     gx1 = layer.backward(gy1)
 """
 
+import inspect
 from fractions import Fraction
 from typing import Any
 
@@ -140,7 +141,16 @@ class Layer:
         return self._caches.pop()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)}' for name in self.shown)})"
+        """The constructor's call, without what is as by default."""
+        defaults = inspect.signature(type(self)).parameters
+        shown = {name: _plain(getattr(self, name)) for name in self.shown}
+        given = [f"{name}={value!r}" for name, value in shown.items() if value != _plain(defaults[name].default)]
+        return f"{type(self).__name__}({', '.join(given)})"
+
+
+def _plain(value: Any) -> Any:
+    """(3, 3) as 3: the way it was probably written."""
+    return value[0] if isinstance(value, tuple) and len(set(value)) == 1 else value
 
 
 def first_needed(needs: tuple[bool, ...] | None) -> bool:
