@@ -47,6 +47,7 @@ _HOMES = {
     "array_module": "arrays",
     "use_kernels": "arrays",
     "gpu_status": "arrays",
+    "Settings": "runs",
     "train": "training",
     "evaluate": "evaluation",
     "predict": "prediction",
@@ -56,17 +57,18 @@ _HOMES = {
     "check_adjoint": "testing",
     "tie_free": "testing",
 }
-_MODULES = ("arrays", "data", "init", "kernels", "layers", "metrics", "models", "ops", "optim", "testing")
+_MODULES = ("arrays", "data", "explain", "init", "kernels", "layers", "metrics", "models", "ops", "optim", "testing")
 
 __all__ = ["__version__", *_HOMES, *_MODULES]
 
 if TYPE_CHECKING:
-    from . import arrays, data, init, kernels, layers, metrics, models, ops, optim, testing
+    from . import arrays, data, explain, init, kernels, layers, metrics, models, ops, optim, testing
     from .arrays import array_module, gpu_status, use_kernels
     from .evaluation import evaluate
     from .graph import Graph
     from .layers import Parameter
     from .prediction import predict
+    from .runs import Settings
     from .testing import check_adjoint, check_gradients, tie_free
     from .training import train
     from .weights import load, save
