@@ -11,7 +11,7 @@ PIP := $(PY) -m pip install --quiet
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' minifcn/__init__.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full clean
+.PHONY: help demo pictures test test-full clean
 
 help: ## show this list (the default)
 	@echo "minifcn $(VERSION). The first target that needs it makes an environment in .venv; then nothing is downloaded."
@@ -20,6 +20,9 @@ help: ## show this list (the default)
 
 demo: .venv/demo-$(VERSION) ## train a network on built-in street scenes: about two minutes, then look at its picture
 	.venv/bin/minifcn train --data street --out "$(DEMO_OUT)" --overwrite
+
+pictures: demo ## the same, and draw the picture on top of the README from it
+	$(PY) docs/pictures.py "$(DEMO_OUT)"
 
 test: .venv/test-$(VERSION) ## run the test suite, without the thousands of random cases
 	$(PY) -m pytest -q

@@ -19,7 +19,7 @@ def coordinate_map(graph: Graph, value: str, ancestor: str = "data") -> Maps:
     """(scale, shift) for rows and for columns, from coordinates in `ancestor` to coordinates in `value`.
 
     Where a layer reads several values the first one is followed: a crop follows what it cuts, not its reference.
-    Raises ValueError if `ancestor` is not on that path.
+    Raises ValueError if there is no such value, or if `ancestor` is not on that path.
     """
     maps = _maps_to(graph, value)
     if ancestor not in maps:
@@ -58,6 +58,9 @@ def crop_offset(graph: Graph, value: str, reference: str) -> tuple[int, int]:
 
 def _maps_to(graph: Graph, value: str) -> dict[str, Maps]:
     """For `value` and each value before it along the first inputs: the map from there to `value`, nearest first."""
+    if value not in graph.known_values():
+        raise ValueError(f"coordinate_map: expected a value of this graph ({', '.join(graph.known_values())}), "
+                         f"got {value!r}. Choose one of these.")
     nodes = {name: node for node in graph.nodes for name in node.values}
     maps: Maps = (IDENTITY, IDENTITY)
     found = {value: maps}

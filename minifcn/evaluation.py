@@ -25,7 +25,7 @@ def evaluate(
     Raises ValueError if the network's classes are not the data set's.
     """
     predictor = Predictor.open(source)
-    dataset = data if isinstance(data, Dataset) else open_dataset(data, split, size=_scene_size(predictor))
+    dataset = data if isinstance(data, Dataset) else _open(data, split, predictor)
     check_classes(predictor, dataset)
     start = time.perf_counter()
     scores = score(predictor, dataset, progress)
@@ -39,21 +39,28 @@ def score(
     matrix = ConfusionMatrix(len(dataset.classes))
     for index in range(len(dataset)):
         sample = dataset[index]
-        matrix.add(predictor.labels(sample.image, sample.label.shape), sample.label)
+        scores = predictor.scores(sample.image, sample.label.shape)  # (K, H, W)
+        if len(scores) != len(dataset.classes):
+            raise ValueError(f"evaluate: expected a network of {len(dataset.classes)} classes, as {dataset.name} has, "
+                             f"got one of {len(scores)}. Choose the data set that it was trained on.")
+        matrix.add(scores.argmax(axis=0), sample.label)
         if progress is not None:
             progress(index + 1, len(dataset))
     return matrix.scores()
 
 
 def check_classes(predictor: Predictor, dataset: Dataset) -> None:
-    """The checkpoint's class names are the data set's; a network without names passes if the number fits."""
+    """The checkpoint's class names are the data set's; a network without names passes, `score` looks at the number."""
     classes = predictor.meta.get("classes")
     if classes is not None and tuple(classes) != tuple(dataset.classes):
         raise ValueError(f"evaluate: expected a data set with the classes that the network was trained on "
                          f"({', '.join(classes)}), got {', '.join(dataset.classes)}. Choose that data set.")
 
 
-def _scene_size(predictor: Predictor) -> tuple[int, int] | None:
-    """Built-in scenes have no files of their own size: they are made in the size that the network was trained on."""
+def _open(data: str, split: str, predictor: Predictor) -> Dataset:
+    """The data as training saw them: with its seed, which chose the images held out, and built-in scenes in its size.
+
+    Pictures from files keep their own size here.
+    """
     size = predictor.meta.get("size")
-    return tuple(size) if size else None
+    return open_dataset(data, split, size=tuple(size) if size else None, seed=predictor.meta.get("seed", 0))

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import to_device
+from .arrays import array_module, to_device
 from .layers.base import Parameter
 from .ops.check import Array
 from .wiring import Node, Wiring
@@ -65,6 +65,8 @@ class Graph(Wiring):
         if len(xs) != len(self.inputs):
             raise ValueError(f"Graph.forward: expected {len(self.inputs)} arrays ({', '.join(self.inputs)}), "
                              f"got {len(xs)}. Pass one for each input.")
+        if not self.outputs:
+            raise ValueError("Graph.forward: expected at least one node, got none. Add layers with add(...).")
         nodes = self.needed_nodes()
         readers = Counter(value for node in nodes for value in node.inputs)
         values = dict(zip(self.inputs, xs, strict=True))
@@ -80,7 +82,7 @@ class Graph(Wiring):
             names = node.values
             for index in range(len(names)):
                 yield names[index], ys[index]
-            del ys
+            del y, ys  # the loop variables, too, would keep arrays alive while the next node runs
         if record:
             self._caches.append(nodes)
 
@@ -96,8 +98,8 @@ class Graph(Wiring):
         if len(gys) != len(self.outputs):
             raise ValueError(f"Graph.backward: expected {len(self.outputs)} gradients ({', '.join(self.outputs)}), "
                              f"got {len(gys)}. Pass one for each output; None is allowed.")
+        owed = self.owed(self.needed_nodes(), needs)
         nodes = self._last_cache()
-        owed = self.owed(nodes, needs)
         gradients: dict[str, Array] = {}
         for name, gy in zip(self.outputs, gys, strict=True):
             _add(gradients, name, gy)
@@ -155,7 +157,7 @@ class Graph(Wiring):
                              f"{'; '.join(sorted(faults)[:5])}{' ...' if len(faults) > 5 else ''} "
                              f"({len(faults)} faults). Build the network that the state was saved from.")
         for name, array in own.items():
-            array[...] = state[name]
+            array[...] = array_module(array).asarray(state[name])  # a checkpoint's arrays are NumPy's
 
     def train(self, mode: bool = True) -> "Graph":
         super().train(mode)
@@ -206,7 +208,8 @@ def _apply(node: Node, xs: list[Any], record: bool) -> tuple[Any, ...]:
     try:
         y = forward(*xs, record=record)
     except (ValueError, TypeError) as error:
-        raise type(error)(f"layer {node.name!r}: {error}") from error
+        kind = TypeError if isinstance(error, TypeError) else ValueError  # a subclass may want other arguments
+        raise kind(f"layer {node.name!r}: {error}") from error
     return y if len(node.values) > 1 else (y,)
 
 

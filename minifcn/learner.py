@@ -43,14 +43,14 @@ class Learner:
         self.settings, self.progress = settings, progress
         self.device, note = resolve_device(settings.device)
         self.train_data, self.val_data = _open_both(settings)
-        for remark in (note, *self.train_data.notes):
-            if remark:
-                progress.say(remark)
+        self.net = _build(settings, len(self.train_data.classes)).to(device=self.device)
         mean, std = data.channel_statistics(self.train_data, STATISTICS_FROM)
         self.mean, self.scale = tuple(mean.tolist()), tuple((1 / np.maximum(std, 1.0)).tolist())
         self.class_weights = _class_weights(settings.class_weights, self.train_data)
-        self.net = _build(settings, len(self.train_data.classes)).to(device=self.device)
-        self.loss = SoftmaxCrossEntropy(weight=self._class_weight_array())
+        for remark in (note, *self.train_data.notes):  # some notes come when the first mask is read
+            if remark:
+                progress.say(remark)
+        self.loss = SoftmaxCrossEntropy(weight=self.class_weights)
         self.optimizer = _optimizer(settings, self.net.parameters())
         self.augmentation = data.Augmentation(settings.flip, settings.scale, settings.crop)
         self.predictor = Predictor(self.net, self.meta())
@@ -83,6 +83,14 @@ class Learner:
             raise TrainingError(f"train: expected some labelled pixels in each batch, got only void ones in iteration "
                                 f"{step} ({names}). Look at these masks, use a larger crop or larger batches.")
         return to_device(x, self.device), to_device(target, self.device)
+
+    def check_weights(self, step: int) -> None:
+        """Raises TrainingError if the last of `step` updates left a NaN or an infinity in the network."""
+        for name, array in self.net.state().items():
+            if not np.isfinite(to_numpy(array)).all():
+                raise TrainingError(f"train: expected finite weights, got NaN or infinity in {name} after iteration "
+                                    f"{step - 1}. Lower the learning rate ({self.settings.lr:g}) and start again, or "
+                                    f"resume from the last checkpoint.")
 
     def policy(self) -> Any:
         """The learning rate as a function of the iteration."""
@@ -120,7 +128,7 @@ class Learner:
         size = self.settings.size
         return {"classes": list(self.train_data.classes), "palette": self.train_data.palette.tolist(),
                 "mean": list(self.mean), "scale": list(self.scale), "channel_order": "RGB", "ignore_index": data.VOID,
-                "size": list(size) if size else None}
+                "size": list(size) if size else None, "seed": self.settings.seed}
 
     def description(self) -> dict[str, Any]:
         """What run.json says beside the settings."""
@@ -132,11 +140,6 @@ class Learner:
     def _draw_dropout(self, step: int) -> None:
         # The trailing 2 keeps these numbers apart from those of the order (seed, epoch) and of the augmentation.
         self.net.reseed(np.random.SeedSequence([self.settings.seed, step, 0, 2]))
-
-    def _class_weight_array(self) -> Array | None:
-        if self.class_weights is None:
-            return None
-        return to_device(np.asarray(self.class_weights, np.float32), self.device)
 
     def _explain(self, loss: float, step: int, x: Array) -> str:
         """Run the iteration once more, layer by layer, to name the first one that made a NaN or an infinity."""

@@ -19,6 +19,7 @@ from . import ops
 from .arrays import to_device, to_numpy
 from .data import VOID, Sample, read_image, resize_image, to_batch
 from .graph import Graph
+from .layers import Layer
 from .ops.check import Array
 from .weights import load
 
@@ -75,12 +76,16 @@ class Predictor:
         """image (H, W, 3) uint8 -> class scores (K, h, w) on a grid of `size`, the image's own unless given."""
         weight = next(iter(self.net.parameters().values())).data
         x = Preprocessing.from_meta(self.meta)(image, weight.dtype)  # (1, 3, h, w)
-        with evaluation_mode(self.net):
+        with evaluation_mode(self.net), np.errstate(over="ignore", invalid="ignore"):  # what comes out is looked at
             y = self.net.forward(_beside(x, weight), record=False)  # (1, K, h, w)
         size = size or image.shape[:2]
         if y.shape[2:] != tuple(size):
             y, _ = ops.resize_bilinear(y, output_size=size)
-        return to_numpy(y[0])
+        scores = to_numpy(y[0])
+        if not np.isfinite(scores).all():
+            raise ValueError("predict: expected finite scores, got NaN or infinity: the weights are spoiled or far too "
+                             "large. Use an earlier checkpoint, or train with a lower learning rate.")
+        return scores
 
     def labels(self, image: Array, size: tuple[int, int] | None = None) -> Array:
         """image (H, W, 3) uint8 -> class numbers (h, w) uint8."""
@@ -96,10 +101,16 @@ def predict(net_or_path: Graph | Predictor | str | os.PathLike, image_or_path: A
 
     Raises ValueError or TypeError for a picture that is none, FileNotFoundError for a missing file.
     """
-    image = image_or_path if hasattr(image_or_path, "shape") else read_image(image_or_path)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f"predict: expected an RGB image (H, W, 3) of uint8, got {image.shape} {image.dtype}. "
-                         f"Scale it to 0..255 and convert it with astype(numpy.uint8).")
+    if isinstance(image_or_path, (str, os.PathLike)):
+        image = read_image(Path(image_or_path))
+    else:
+        image = np.asarray(image_or_path)
+    if image.dtype != np.uint8:
+        raise TypeError(f"predict: expected an image of uint8, 0..255, got {image.dtype}. "
+                        f"Scale it to 0..255 and convert it with astype(numpy.uint8).")
+    if image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"predict: expected one RGB image (H, W, 3), got shape {image.shape}. "
+                         f"Pass pictures one by one, channels last.")
     return Predictor.open(net_or_path).labels(image)
 
 
@@ -117,13 +128,21 @@ def checkpoint_of(path: str | os.PathLike) -> Path:
 
 @contextlib.contextmanager
 def evaluation_mode(net: Graph) -> Iterator[None]:
-    """Evaluation mode inside the `with` block; afterwards the mode it was in."""
-    before = net.training
+    """Evaluation mode inside the `with` block; afterwards each layer is in the mode it was in."""
+    before = [(layer, layer.training) for layer in _layers(net)]
     net.eval()
     try:
         yield
     finally:
-        net.train(before)
+        for layer, training in before:  # one by one: a batch norm may be frozen in a network that trains
+            layer.training = training
+
+
+def _layers(layer: Layer) -> Iterator[Layer]:
+    """A layer, and where it is a Graph all that is in it."""
+    yield layer
+    for node in layer.nodes if isinstance(layer, Graph) else ():
+        yield from _layers(node.layer)
 
 
 def _beside(x: Array, weight: Array) -> Array:

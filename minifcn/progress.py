@@ -85,7 +85,7 @@ class Live(Progress):
         self.bar.update(self.task, completed=done, facts="  ".join(f"{name} {text}" for name, text in facts.items()))
 
     def say(self, text: str) -> None:
-        self.bar.console.print(text, highlight=False)
+        self.bar.console.print(text, highlight=False, markup=False)  # a path may have brackets in it
 
     def close(self) -> None:
         self.bar.stop()

@@ -17,7 +17,7 @@ from .interrupt import Interruptible
 from .learner import Learner
 from .metrics import Scores
 from .prediction import Predictor
-from .progress import Progress, Recent
+from .progress import Progress, Recent, for_this_terminal
 from .runs import RunFolder, Settings
 from .weights import OPTIMIZER, read_checkpoint, write_checkpoint
 
@@ -48,11 +48,12 @@ def train(
         settings: what to train, how and for how long; None when resuming.
         resume: go on with the run in `out`, by the settings that it was started with.
         overwrite: replace a run that is in `out`.
+        progress: what shows how far it is; a bar or plain lines unless given, silent with `progress.Progress()`.
 
     Raises ValueError for settings or data that do not fit, TrainingError when the loss is no longer a number,
     FileExistsError for a folder that holds a run.
     """
-    folder, progress = RunFolder(out), progress or Progress()
+    folder, progress = RunFolder(out), progress or for_this_terminal()
     with progress, np.errstate(over="ignore", invalid="ignore"):  # the loss is watched: its message says more
         training = _resumed(folder, progress) if resume else _started(settings, folder, overwrite, progress)
         with Interruptible() as interrupt:
@@ -117,9 +118,9 @@ class Training:
         scores = score(self.learner.predictor, self.learner.val_data)
         recent.mean_iou = scores.mean_iou
         better, self.best = scores.mean_iou > self.best, max(scores.mean_iou, self.best)
-        self.save()
-        if better:
+        if better:  # written first: the other one says that it exists
             write_checkpoint(self.folder.best, self.learner.net, self.learner.meta() | {"step": self.step})
+        self.save()
         self.progress.say(f"step {self.step}: loss {recent.loss():.4f}, on the validation images pixel accuracy "
                           f"{scores.pixel_accuracy:.3f}, mean IoU {scores.mean_iou:.3f}")
         return {name: getattr(scores, name) for name in ("pixel_accuracy", "mean_accuracy", "mean_iou", "fw_iou")}

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from .layers.base import Layer
+from .ops.check import wanted
 
 
 class Node(NamedTuple):
@@ -27,9 +28,9 @@ class Wiring(Layer):
         nodes: in order of definition.
     """
 
-    def __init__(self, inputs: tuple[str, ...] = ("data",)) -> None:
+    def __init__(self, inputs: tuple[str, ...] | str = ("data",)) -> None:
         super().__init__()
-        self.inputs = tuple(inputs)
+        self.inputs = (inputs,) if isinstance(inputs, str) else tuple(inputs)
         self.nodes: list[Node] = []
         self._outputs: tuple[str, ...] = ()
 
@@ -61,6 +62,7 @@ class Wiring(Layer):
                 raise ValueError(f"Graph.outputs: expected names among {', '.join(self.known_values())}, got {name!r}. "
                                  f"Choose some of these.")
         self._outputs = names
+        self.extra_outputs = names[1:]  # what another Graph, in which this one is a node, calls "node.name"
 
     def __getitem__(self, name: str) -> Layer:
         for node in self.nodes:
@@ -89,8 +91,9 @@ class Wiring(Layer):
 
     def owed(self, nodes: list[Node], needs: tuple[bool, ...] | None) -> set[str]:
         """The values whose gradients somebody wants: those with something that trains, or a wanted input, below."""
-        owed = {name for name, need in zip(self.inputs, needs or (True,) * len(self.inputs), strict=True) if need}
+        needs = wanted("Graph.backward", needs, len(self.inputs))
+        owed = {name for name, need in zip(self.inputs, needs, strict=True) if need}
         for node in nodes:
             if owed.intersection(node.inputs) or any(p.trains for p in node.layer.parameters().values()):
-                owed.add(node.name)
+                owed.update(node.values)
         return owed

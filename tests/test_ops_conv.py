@@ -5,11 +5,11 @@ import sys
 
 import numpy as np
 import pytest
-from minifcn.kernels.array import _columns
 from scipy.signal import correlate2d
 
 import minifcn
 from minifcn import ops
+from minifcn.kernels.array import _columns
 
 # Case -> shapes of x and weight, options. Together: H != W, KH != KW, two unlike numbers for every option, a remainder
 # that no window reaches, windows that see nothing but padding, one image and several.

@@ -5,11 +5,11 @@ import sys
 
 import numpy as np
 import pytest
-from minifcn.kernels.array import _columns
 from scipy.signal import convolve2d
 
 import minifcn
 from minifcn import ops
+from minifcn.kernels.array import _columns
 
 # Case -> shapes of x (N, C, H, W) and weight (C, O/groups, KH, KW), options.
 CASES = {

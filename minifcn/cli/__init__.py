@@ -8,7 +8,7 @@ import argparse
 import os
 import sys
 import traceback
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from .. import __version__
 from . import doctor, evaluate, gradcheck, models, predict, train
@@ -29,7 +29,10 @@ minifcn: fully convolutional segmentation networks, every layer and every backwa
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with errors in the one form that all commands share."""
+    """argparse, with errors in the one form that all commands share, and options only by their full names."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"minifcn: error: {message} (see `{self.prog} --help`)\n")
@@ -37,7 +40,7 @@ class Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     """The parser with all commands."""
-    top = Parser(prog="minifcn", description="Fully convolutional segmentation networks, written out by hand.", allow_abbrev=False)
+    top = Parser(prog="minifcn", description="Fully convolutional segmentation networks, written out by hand.")
     top.add_argument("--version", action="version", version=f"minifcn {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", parser_class=Parser)
     for command in COMMANDS:

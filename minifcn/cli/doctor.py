@@ -27,13 +27,14 @@ def run(arguments: argparse.Namespace) -> int:
         print_json(report)
         return 0
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, show_header=False)
     for name, value in report.items():
         if isinstance(value, dict):
             value = "\n".join(f"{key}: {text}" for key, text in value.items())
-        table.add_row(f"[bold]{name.replace('_', ' ')}[/bold]", str(value))
+        table.add_row(f"[bold]{name.replace('_', ' ')}[/bold]", escape(str(value)))
     Console().print(table)
     return 0
 

@@ -19,7 +19,7 @@ def run(arguments: argparse.Namespace) -> int:
     from .. import init
     from ..models import MODELS, build, count_parameters
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, model in MODELS.items():
         with init.shapes_only():
             parameters = count_parameters(build(name))

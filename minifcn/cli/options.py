@@ -51,12 +51,13 @@ def print_json(value: Any) -> None:
 def show_scores(scores: dict[str, Any]) -> None:
     """A table of IoU by class and the four summary figures; `scores` as `minifcn.evaluate` returns them."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table("class", "IoU", box=None, pad_edge=False)
     table.columns[1].justify = "right"
     for name, iou in scores["iou"].items():
-        table.add_row(name, "absent" if iou is None else f"{iou:.3f}")
+        table.add_row(escape(name), "absent" if iou is None else f"{iou:.3f}")
     table.add_section()
     for key, name in (("mean_iou", "mean IoU"), ("fw_iou", "frequency-weighted IoU"),
                       ("pixel_accuracy", "pixel accuracy"), ("mean_accuracy", "mean accuracy")):

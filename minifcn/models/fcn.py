@@ -68,6 +68,8 @@ def _fcn(
     """
     if padding not in PADDINGS:
         raise ValueError(f"fcn: expected padding 'paper' or 'same', got {padding!r}. Choose one of the two.")
+    if not 0 < width < float("inf"):
+        raise ValueError(f"fcn: expected width above 0, got {width}. 1.0 is the paper's, 0.25 suits a laptop.")
     rng = np.random.default_rng(rng)
     make: dict[str, Any] = {"rng": rng, "dtype": dtype}
     first_padding, fc6_padding = PADDINGS[padding]
