@@ -5,6 +5,15 @@ import tempfile
 from pathlib import Path
 
 
+def append_line(path: str | os.PathLike, line: str) -> None:
+    """Add a line to a text file. Raises OSError, naming `path`, where the disk refuses: the line may be cut short."""
+    try:
+        with Path(path).open("a") as file:
+            file.write(line + "\n")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 def write_whole(path: str | os.PathLike, content: bytes) -> None:
     """Write a file so that it is either complete or what it was before, even if the disk fills up half-way.
 

@@ -41,7 +41,11 @@ class Graph(Wiring):
         if record and self._has_open_caches():
             raise RuntimeError("Graph.forward: expected every recorded forward to be backed out before the next, got "
                                "one that is still open. Call backward, or discard() to forget it.")
-        return self.run(*xs, record=record)
+        try:
+            return self.run(*xs, record=record)
+        except BaseException:  # half a forward can never be backed out
+            self.discard()
+            raise
 
     __call__ = forward
 

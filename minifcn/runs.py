@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from . import __version__
-from .files import write_whole
+from .files import append_line, write_whole
 
 
 @dataclass(frozen=True)
@@ -160,8 +160,7 @@ class RunFolder:
 
     def log(self, record: dict[str, Any]) -> None:
         """Append one line to metrics.jsonl."""
-        with self._metrics.open("a") as file:
-            file.write(json.dumps(record) + "\n")
+        append_line(self._metrics, json.dumps(record))
 
     def records(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl; one that an interrupt cut short is passed over."""

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from .gradient_comparison import compare
-from .gradient_report import AdjointReport, GradientReport, TensorCheck
-from .gradient_subjects import FunctionSubject, LayerSubject, Subject, on_host
+from .gradients.comparison import compare
+from .gradients.report import AdjointReport, GradientReport, TensorCheck
+from .gradients.subjects import FunctionSubject, LayerSubject, Subject, on_host
 
 __all__ = ["AdjointReport", "GradientReport", "TensorCheck", "check_adjoint", "check_gradients", "check_op_gradients",
            "tie_free"]

@@ -26,9 +26,9 @@ RUNGS = (
     {"layers"},
     {"graph", "wiring", "coordinates"},
     {"models", "optim", "policies"},
-    {"testing", "finite_differences", "gradient_comparison", "gradient_report", "gradient_subjects"},
-    {"data", "metrics", "curves", "lettering", "pictures", "progress", "interrupt"},
-    {"weights", "gradcheck", "gradcheck_cases", "gradcheck_network"},
+    {"testing", "gradients"},
+    {"data", "metrics", "pictures", "progress", "interrupt"},
+    {"weights", "gradcheck"},
     {"training", "learner", "runs", "evaluation", "prediction", "explain"},
     {"cli", "__main__"},
     {"tutorials"},
@@ -43,16 +43,14 @@ MAY_ONLY_IMPORT = {
     "files": set(),
     "data": {"arrays", "files"},
     "metrics": {"arrays"},
-    "lettering": set(),
-    "curves": {"data", "files"},
-    "pictures": {"curves", "data", "files", "lettering"},
+    "pictures": {"data"},
     "progress": {"data"},
     "interrupt": set(),
 }
 
 # Written by hand means: from NumPy and Python alone. (CuPy comes in with the arrays; nobody else imports it.)
 BY_HAND = {"kernels", "arrays", "ops", "init", "layers", "graph", "wiring", "coordinates", "models", "optim",
-           "policies", "metrics", "testing", "finite_differences", "gradient_comparison"}
+           "policies", "metrics", "testing", "gradients"}
 KERNELS_MAY_ADD = {"cpu": {"numba"}, "cuda": {"cupy"}}
 
 Import = namedtuple("Import", "file line room ours target")  # target: a room if it is ours, else a package

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minifcn import gradcheck, init
-from minifcn.gradcheck_network import Watched, check_model, check_network, layers_of, randomise
+from minifcn.gradcheck.network import Watched, check_model, check_network, layers_of, randomise
 from minifcn.graph import Graph
 from minifcn.layers import (
     Add,

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFont
 
-from minifcn import lettering, pictures
-from minifcn.curves import smoothed
+from minifcn import pictures
+from minifcn.pictures import lettering
+from minifcn.pictures.training_curves import smoothed
 
 PALETTE = np.array([(10, 120, 240), (200, 40, 60), (250, 210, 50)], np.uint8)
 CLASSES = ("sky", "car", "pole")

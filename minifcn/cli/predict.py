@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from .options import add_json, print_json
+
 
 def add_to(commands: Any) -> None:
     parser = commands.add_parser(
@@ -15,27 +17,44 @@ def add_to(commands: Any) -> None:
     parser.add_argument("source", metavar="RUN_OR_FILE", help="a run folder (its best checkpoint) or a checkpoint file")
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="pictures: PNG, JPEG, BMP or TIFF")
     parser.add_argument("--out", default=".", metavar="FOLDER", help="where the results go (this folder)")
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from .. import pictures
-    from ..data import read_image, save_image, save_label, voc_palette
     from ..prediction import Predictor
 
     _check_stems(arguments.images)
     predictor = Predictor.open(arguments.source)
     out = Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
+    facts = []
     for name in arguments.images:
-        image = read_image(name)
-        labels = predictor.labels(image)  # (H, W)
-        palette = predictor.meta.get("palette") or voc_palette(int(labels.max()) + 1)
-        label_file, painted_file = (out / f"{Path(name).stem}_{what}.png" for what in ("labels", "painted"))
-        save_label(label_file, labels, palette)
-        save_image(painted_file, pictures.painted(image, labels, palette))
-        shares = _shares(labels, predictor.meta.get("classes"))
-        print(f"{name} -> {painted_file}, {label_file}  ({shares})")
+        facts.append(_paint(predictor, name, out))
+        if not arguments.json:
+            _show(facts[-1])
+    if arguments.json:
+        print_json(facts)
     return 0
+
+
+def _paint(predictor: Any, name: str, out: Path) -> dict[str, Any]:
+    """Write the two files of one picture; returns where they are and what is in them."""
+    from .. import pictures
+    from ..data import read_image, save_image, save_label, voc_palette
+
+    image = read_image(name)
+    labels = predictor.labels(image)  # (H, W)
+    palette = predictor.meta.get("palette") or voc_palette(int(labels.max()) + 1)
+    label_file, painted_file = (out / f"{Path(name).stem}_{what}.png" for what in ("labels", "painted"))
+    save_label(label_file, labels, palette)
+    save_image(painted_file, pictures.painted(image, labels, palette))
+    shares = _shares(labels, predictor.meta.get("classes"))
+    return {"image": name, "painted": str(painted_file), "labels": str(label_file), "shares": shares}
+
+
+def _show(facts: dict[str, Any]) -> None:
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in list(facts["shares"].items())[:4])
+    print(f"{facts['image']} -> {facts['painted']}, {facts['labels']}  ({shares})")
 
 
 def _check_stems(names: list[str]) -> None:
@@ -47,10 +66,10 @@ def _check_stems(names: list[str]) -> None:
                          f"Paint them one after the other, each into an --out folder of its own.")
 
 
-def _shares(labels: Any, classes: list[str] | None) -> str:
-    """The largest classes and their share of the picture."""
+def _shares(labels: Any, classes: list[str] | None) -> dict[str, float]:
+    """Class name, or number where the checkpoint has no names -> share of the picture, the largest first."""
     import numpy as np
 
     counts = np.bincount(labels.ravel())
-    order = np.argsort(counts)[::-1][:4]
-    return ", ".join(f"{classes[k] if classes else k} {counts[k] / labels.size:.0%}" for k in order if counts[k])
+    order = np.argsort(counts)[::-1]
+    return {classes[k] if classes else str(k): float(counts[k] / labels.size) for k in order if counts[k]}

@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import Any
 
-from .options import DATA_HELP, count, natural, positive, size
+from .options import DATA_HELP, add_json, count, natural, positive, print_json, show_scores, size
 
 EXAMPLES = """\
 examples:
@@ -13,7 +13,7 @@ examples:
   minifcn train --out runs/first --resume
 """
 
-NOT_SETTINGS = ("out", "resume", "overwrite", "run")
+NOT_SETTINGS = ("out", "resume", "overwrite", "json", "run")
 
 
 def add_to(commands: Any) -> None:
@@ -52,6 +52,7 @@ def add_to(commands: Any) -> None:
     rule.add_argument("--evaluations", type=count, help="times that the validation images are scored; default 8")
     rule.add_argument("--seed", type=natural, help="of everything random; default 0")
     rule.add_argument("--device", help="auto (default), cpu or cuda[:i]")
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -68,7 +69,13 @@ def run(arguments: argparse.Namespace) -> int:
         settings = Settings.for_data(**given)
     progress = for_this_terminal()
     result = train(settings, arguments.out, resume=arguments.resume, overwrite=arguments.overwrite, progress=progress)
-    _report(result)
+    if not result.finished:
+        how = f"`minifcn train --out {result.folder.path} --resume` goes on"
+        print(f"interrupted at step {result.step}; {how}", file=sys.stderr)
+    if "json" in arguments:
+        print_json(_facts(result))
+    else:
+        _report(result)
     return 0
 
 
@@ -81,13 +88,15 @@ def _refuse_changes(given: dict[str, Any], kept: dict[str, Any]) -> None:
                              f"got {name} {value}. Leave the option out, or start a new run in another folder.")
 
 
-def _report(result: Any) -> None:
-    from .options import show_scores
+def _facts(result: Any) -> dict[str, Any]:
+    """The result for programs: the fields of `minifcn evaluate --json`, and how the training ended."""
+    return result.scores.as_dict(result.classes) | {
+        "run": str(result.folder.path), "step": result.step, "seconds": result.seconds, "finished": result.finished,
+    }
 
+
+def _report(result: Any) -> None:
     folder = result.folder
-    if not result.finished:
-        how = f"`minifcn train --out {folder.path} --resume` goes on"
-        print(f"interrupted at step {result.step}; {how}", file=sys.stderr)
     show_scores(result.scores.as_dict(result.classes))
     print(f"trained {result.step} steps in {result.seconds:.0f} s; picture: {folder.preview}")
     if result.curves_drawn:

@@ -3,7 +3,7 @@
     run()                                         # every layer, in many configurations
     run(["Conv2d", "fcn8s", "mine.py:MyLayer"])   # a layer, a whole network by samples, a class of your own
 
-The configurations are in `minifcn.gradcheck_cases`, the check itself in `minifcn.testing`.
+The configurations are in `cases.py`, whole networks in `network.py`, the check itself in `minifcn.testing`.
 """
 
 import importlib.util
@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .gradcheck_cases import ROWS, Case
-from .gradient_subjects import parameters_of
-from .testing import check_gradients, tie_free
+from ..gradients.subjects import parameters_of
+from ..testing import check_gradients, tie_free
+from .cases import ROWS, Case
 
 if TYPE_CHECKING:
-    from .progress import Progress
+    from ..progress import Progress
 
 DEFAULT_SHAPE = (2, 3, 5, 6)  # (N, C, H, W) of the input to a learner's layer that does not say
 
@@ -71,7 +71,7 @@ def as_dict(result: Result) -> dict[str, Any]:
 
 def _check_for(name: str, tolerance: float) -> Callable[[], Result]:
     """The check that a name stands for."""
-    from .models import MODELS
+    from ..models import MODELS
 
     if name in ROWS:
         return lambda: check_cases(name, ROWS[name], tolerance=tolerance)
@@ -84,7 +84,7 @@ def _check_for(name: str, tolerance: float) -> Callable[[], Result]:
 
 
 def _check_model(name: str, tolerance: float) -> Result:
-    from .gradcheck_network import check_model
+    from .network import check_model
 
     report = check_model(name, tolerance=tolerance)
     return Result(name, 1, report.worst_relative_error, report.passed, None if report.passed else report.message())

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from . import init, layers
-from .testing import tie_free
+from .. import init, layers
+from ..testing import tie_free
 
 Case = tuple[Any, tuple[Any, ...]]  # a layer and its inputs
 F64: Any = {"dtype": np.float64}

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .gradient_subjects import Subject, on_device
+from .subjects import Subject, on_device
 
 Array = np.ndarray
 ATTEMPTS = 30  # directions to try before giving up

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .data.images import save_image
+from ..data.images import save_image
 
 BLUE, ORANGE, INK, GRID = "#2b6cb0", "#d9730d", "#202228", "#e4e6ea"
 

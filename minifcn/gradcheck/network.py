@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from . import init
-from .gradient_report import GradientReport
-from .graph import Graph
-from .layers import Layer, LeakyReLU, MaxPool2d, PReLU, ReLU
-from .testing import check_gradients, tie_free
+from .. import init
+from ..gradients.report import GradientReport
+from ..graph import Graph
+from ..layers import Layer, LeakyReLU, MaxPool2d, PReLU, ReLU
+from ..testing import check_gradients, tie_free
 
 SAMPLES = 20  # elements of each tensor
 INPUT_SHAPE = (2, 3, 37, 50)  # no multiple of any network's stride
@@ -104,7 +104,7 @@ def check_network(
 
 def check_model(name: str, **settings: Any) -> GradientReport:
     """`check_network` for a model of the registry: 1/16 of its width, same padding, random weights everywhere."""
-    from .models import build
+    from ..models import build
 
     options: dict[str, Any] = {"num_classes": 4, "width": WIDTH, "rng": 0, "dtype": np.float64}
     try:

@@ -1,7 +1,7 @@
 """Label maps as pictures: in colour, laid over a photograph, and side by side with the truth.
 
 Drawing is Pillow's work, and Pillow is imported when the first picture is made. Every file is written whole or not at
-all. Curves over a training run are in `minifcn.curves`.
+all. Curves over a training run are in `training_curves.py`.
 """
 
 import math
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .curves import curves
-from .data.dataset import VOID, Array
-from .data.images import save_image
-from .data.palette import colorize
+from ..data.dataset import VOID, Array
+from ..data.images import save_image
+from ..data.palette import colorize
 from .lettering import INK, MUTED, Pen, draw_legend, legend_height
+from .training_curves import curves
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from .finite_differences import Prober, Probes
-from .gradient_report import Array, GradientReport, TensorCheck, diagnose
-from .gradient_subjects import Subject, is_float_output, on_device, on_host
+from .differences import Prober, Probes
+from .report import Array, GradientReport, TensorCheck, diagnose
+from .subjects import Subject, is_float_output, on_device, on_host
 
 DIRECTIONS = 3  # random directions through all tensors at once, where elements are only sampled
 FLOOR = 1e-6  # times the largest gradient of all

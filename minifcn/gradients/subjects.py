@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .kernels import array_module
-from .layers.base import Parameter
+from ..kernels import array_module
+from ..layers.base import Parameter
 
 Array = np.ndarray
 Patterns = Callable[[], Any] | None
