@@ -43,8 +43,9 @@ class Graph(Wiring):
                                "one that is still open. Call backward, or discard() to forget it.")
         try:
             return self.run(*xs, record=record)
-        except BaseException:  # half a forward can never be backed out
-            self.discard()
+        except BaseException:
+            if record:
+                self.discard()  # half a forward can never be backed out
             raise
 
     __call__ = forward
