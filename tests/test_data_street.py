@@ -8,10 +8,10 @@ import pytest
 from scipy import ndimage
 
 from minifcn.data import Street
-from minifcn.data.painting import Canvas
-from minifcn.data.street_backdrop import paint_ground
-from minifcn.data.street_layout import place_things
-from minifcn.data.street_view import CLASSES, PAVEMENT, POLE, ROAD, SKY, TREE, choose_view
+from minifcn.data.street.backdrop import paint_ground
+from minifcn.data.street.canvas import Canvas
+from minifcn.data.street.layout import place_things
+from minifcn.data.street.view import CLASSES, PAVEMENT, POLE, ROAD, SKY, TREE, choose_view
 
 
 def test_a_scene_depends_on_seed_split_and_number_alone():

@@ -6,9 +6,9 @@ this pixel? Markings and paving are then simple patterns in metres.
 
 import numpy as np
 
-from .dataset import Array
-from .painting import Canvas, phase, planes
-from .street_view import PAVEMENT, ROAD, SKY, View
+from ..dataset import Array
+from .canvas import Canvas, phase, planes
+from .view import PAVEMENT, ROAD, SKY, View
 
 
 def paint_sky(canvas: Canvas, view: View, rng: np.random.Generator) -> None:

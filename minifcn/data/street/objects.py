@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from .dataset import Array
-from .painting import Canvas, Color, Point, planes
-from .street_view import CAR, TREE, View
+from ..dataset import Array
+from .canvas import Canvas, Color, Point, planes
+from .view import CAR, TREE, View
 
 _CAR_COLORS = np.array(
     [(196, 38, 44), (30, 74, 150), (232, 232, 230), (40, 42, 48), (236, 176, 40), (70, 140, 150), (150, 154, 160),

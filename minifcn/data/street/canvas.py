@@ -6,7 +6,7 @@ drawing anything larger first. The label goes to the shape that covers at least 
 
 import numpy as np
 
-from .dataset import VOID, Array
+from ..dataset import VOID, Array
 
 Color = Array | tuple[float, float, float]
 Point = tuple[float, float]  # (x, y): right and down, in pixels; the centre of the top left pixel is (0.5, 0.5)

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .painting import Canvas
-from .street_objects import paint_car, paint_tree
-from .street_poles import paint_pole
-from .street_view import View
+from .canvas import Canvas
+from .objects import paint_car, paint_tree
+from .poles import paint_pole
+from .view import View
 
 POLE_WIDTH = 8  # pixels, at least
 _ATTEMPTS = 8

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minifcn.data.painting import Canvas
+from minifcn.data.street.canvas import Canvas
 
 
 def test_the_last_stroke_lies_in_front():

@@ -13,13 +13,13 @@ A scene is a pure function of (seed, split, number): no state, the same bits eve
 
 import numpy as np
 
-from .dataset import VOID, Array, Dataset, Sample
-from .painting import Canvas, planes
-from .street_backdrop import paint_ground, paint_sky
-from .street_houses import paint_houses
-from .street_layout import place_things
-from .street_view import CLASSES, SKY, View, choose_view
-from .transforms import check_size
+from ..dataset import VOID, Array, Dataset, Sample
+from ..transforms import check_size
+from .backdrop import paint_ground, paint_sky
+from .canvas import Canvas, planes
+from .houses import paint_houses
+from .layout import place_things
+from .view import CLASSES, SKY, View, choose_view
 
 PALETTE = np.array(
     [(112, 178, 232), (178, 98, 76), (92, 88, 110), (226, 206, 172), (76, 152, 70), (206, 56, 84), (250, 204, 60)],

@@ -5,8 +5,8 @@ Every part that is labelled is a rectangle with whole corners, at least 7 pixels
 
 import numpy as np
 
-from .painting import Canvas
-from .street_view import POLE, View
+from .canvas import Canvas
+from .view import POLE, View
 
 
 def paint_pole(canvas: Canvas, rng: np.random.Generator, view: View, x: int, ground: int, top: int, width: int) -> None:

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .dataset import Array
-from .painting import Canvas, phase, planes
-from .street_view import BUILDING, TREE, View
+from ..dataset import Array
+from .canvas import Canvas, phase, planes
+from .view import BUILDING, TREE, View
 
 _COLORS = np.array(
     [(188, 104, 82), (214, 178, 128), (172, 138, 112), (206, 192, 168), (146, 84, 76), (122, 134, 152), (222, 200, 146),
