@@ -47,7 +47,7 @@ _HOMES = {
     "array_module": "arrays",
     "use_kernels": "arrays",
     "gpu_status": "arrays",
-    "Settings": "runs",
+    "Settings": "settings",
     "train": "training",
     "evaluate": "evaluation",
     "predict": "prediction",
@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from .graph import Graph
     from .layers import Parameter
     from .prediction import predict
-    from .runs import Settings
+    from .settings import Settings
     from .testing import check_adjoint, check_gradients, tie_free
     from .training import train
     from .weights import load, save

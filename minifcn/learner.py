@@ -20,7 +20,7 @@ from .layers import SoftmaxCrossEntropy
 from .ops.check import Array
 from .prediction import Predictor
 from .progress import Progress
-from .runs import Settings
+from .settings import Settings
 
 STATISTICS_FROM = 1000  # images that mean, deviation and class weights are computed from
 

@@ -18,7 +18,8 @@ from .learner import Learner
 from .metrics import Scores
 from .prediction import Predictor
 from .progress import Progress, Recent, for_this_terminal
-from .runs import RunFolder, Settings
+from .runs import RunFolder
+from .settings import Settings
 from .weights import OPTIMIZER, read_checkpoint, write_checkpoint
 
 SHOWN = 4  # scenes in the preview
@@ -64,7 +65,7 @@ def train(
 def _started(settings: Settings | None, folder: RunFolder, overwrite: bool, progress: Progress) -> "Training":
     """A new run: nothing is written before the data were opened and the network built."""
     if settings is None:
-        raise ValueError("train: expected settings for a new run, got None. Pass minifcn.runs.Settings(...).")
+        raise ValueError("train: expected settings for a new run, got None. Pass minifcn.Settings(...).")
     folder.check_free(overwrite)
     learner = Learner(settings, progress)
     learner.iterations = learner.plan()

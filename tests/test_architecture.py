@@ -21,7 +21,7 @@ TUTORIALS = ROOT / "tutorials"
 # A room is a module or folder right below minifcn/. It may import rooms of its own rung and of those listed before it.
 RUNGS = (
     {"kernels"},
-    {"arrays", "files"},
+    {"arrays", "files", "settings"},
     {"ops", "init"},
     {"layers"},
     {"graph", "wiring", "coordinates"},
@@ -41,7 +41,8 @@ MAY_ONLY_IMPORT = {
     "policies": set(),
     "optim": {"arrays", "kernels", "layers", "ops", "policies"},
     "files": set(),
-    "data": {"arrays", "files"},
+    "settings": set(),
+    "data": {"arrays", "files", "settings"},
     "metrics": {"arrays"},
     "pictures": {"data"},
     "progress": {"data"},

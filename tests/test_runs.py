@@ -5,7 +5,8 @@ import os
 
 import pytest
 
-from minifcn.runs import DEMONSTRATION, PHOTOGRAPHS, RunFolder, Settings
+from minifcn.runs import RunFolder
+from minifcn.settings import DEMONSTRATION, PHOTOGRAPHS, Settings
 
 
 @pytest.mark.parametrize(("given", "message"), [

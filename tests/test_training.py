@@ -11,7 +11,7 @@ import minifcn
 from minifcn import optim, training
 from minifcn.learner import Learner
 from minifcn.progress import Progress
-from minifcn.runs import Settings
+from minifcn.settings import Settings
 from minifcn.weights import read_checkpoint
 
 

@@ -7,7 +7,7 @@ from PIL import Image
 import minifcn
 from minifcn.learner import Learner, TrainingError
 from minifcn.progress import Progress
-from minifcn.runs import Settings
+from minifcn.settings import Settings
 from minifcn.weights import OPTIMIZER, read_checkpoint
 
 

@@ -9,7 +9,7 @@ import pytest
 import minifcn
 from minifcn import training
 from minifcn.progress import Progress
-from minifcn.runs import Settings
+from minifcn.settings import Settings
 from minifcn.weights import read_checkpoint
 
 

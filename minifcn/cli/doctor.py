@@ -71,7 +71,8 @@ def kernels() -> dict[str, str]:
         others = sorted(name for name, home in homes.items() if home != folder)
         text = f"{len(own)} passes of its own"
         if others:
-            text += f"; {len(others)} fall back to {homes[others[0]]}: {', '.join(others)}"
+            what = "all" if not own else ", ".join(others)
+            text += f"; {len(others)} fall back to {homes[others[0]]}: {what}"
         report[folder] = text
     return report
 

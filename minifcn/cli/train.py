@@ -4,6 +4,7 @@ import argparse
 import sys
 from typing import Any
 
+from ..settings import DEMONSTRATION, PHOTOGRAPHS, Settings
 from .options import DATA_HELP, add_json, count, natural, positive, print_json, show_scores, size
 
 EXAMPLES = """\
@@ -28,9 +29,9 @@ def add_to(commands: Any) -> None:
     earlier.add_argument("--resume", action="store_true", default=False, help="go on with the run in --out")
     earlier.add_argument("--overwrite", action="store_true", default=False, help="replace the run in --out")
     what = parser.add_argument_group("what")
-    what.add_argument("--data", metavar="DATA", help=f"{DATA_HELP}; default street")
-    what.add_argument("--model", metavar="NAME", help="see `minifcn models`; default fcn8s")
-    what.add_argument("--width", type=positive, help="times the paper's channels; default 0.125, for files 0.375")
+    what.add_argument("--data", metavar="DATA", help=f"{DATA_HELP}; {_default('data')}")
+    what.add_argument("--model", metavar="NAME", help=f"see `minifcn models`; {_default('model')}")
+    what.add_argument("--width", type=positive, help=f"times the paper's channels; {_default('width')}")
     what.add_argument("--padding", choices=("same", "paper"), help="same (default) or the paper's 100 pixels")
     what.add_argument("--size", type=size, metavar="HxW", help="resize every image to this; default its own size")
     what.add_argument("--crop", type=size, metavar="HxW", help="then cut out a random window of this size")
@@ -38,26 +39,33 @@ def add_to(commands: Any) -> None:
     what.add_argument("--no-flip", dest="flip", action="store_false", help="no random mirroring")
     how = parser.add_argument_group("how long")
     length = how.add_mutually_exclusive_group()
-    length.add_argument("--minutes", type=positive, help="about so long on this machine; default 1.4, for files 20")
+    length.add_argument("--minutes", type=positive, help=f"about so long on this machine; {_default('minutes')}")
     length.add_argument("--epochs", type=positive, help="so many times through the training images")
     length.add_argument("--iterations", type=count, help="so many batches")
     rule = parser.add_argument_group("how")
-    rule.add_argument("--optimizer", choices=("adam", "sgd"), help="default adam")
-    rule.add_argument("--lr", type=positive, help="learning rate; default 0.002, for files 0.001")
-    rule.add_argument("--policy", choices=("poly", "step", "fixed"), help="how the learning rate falls; default poly")
-    rule.add_argument("--momentum", type=float, help="of sgd; default 0.9")
-    rule.add_argument("--weight-decay", type=float, help="default 0")
-    rule.add_argument("--batch-size", type=count, help="images a step; default 4")
-    rule.add_argument("--class-weights", choices=("none", "median", "enet"), help="for rare classes; default enet")
-    rule.add_argument("--evaluations", type=count, help="times that the validation images are scored; default 8")
-    rule.add_argument("--seed", type=natural, help="of everything random; default 0")
-    rule.add_argument("--device", help="auto (default), cpu or cuda[:i]")
+    rule.add_argument("--optimizer", choices=("adam", "sgd"), help=_default("optimizer"))
+    rule.add_argument("--lr", type=positive, help=f"learning rate; {_default('lr')}")
+    rule.add_argument("--policy", choices=("poly", "step", "fixed"), help=f"how lr falls; {_default('policy')}")
+    rule.add_argument("--momentum", type=float, help=f"of sgd; {_default('momentum')}")
+    rule.add_argument("--weight-decay", type=float, help=_default("weight_decay"))
+    rule.add_argument("--batch-size", type=count, help=f"images a step; {_default('batch_size')}")
+    rule.add_argument("--class-weights", choices=("none", "median", "enet"), help=_default("class_weights"))
+    rule.add_argument("--evaluations", type=count, help=f"scorings of the val images; {_default('evaluations')}")
+    rule.add_argument("--seed", type=natural, help=f"of everything random; {_default('seed')}")
+    rule.add_argument("--device", help=f"auto, cpu or cuda[:i]; {_default('device')}")
     add_json(parser)
+
+
+def _default(name: str) -> str:
+    """What an option is when it is not given, for the help text."""
+    values = [{**vars(Settings), **special}[name] for special in (DEMONSTRATION, PHOTOGRAPHS)]
+    scenes, files = (f"{value:g}" if isinstance(value, float) else str(value) for value in values)
+    return f"default {scenes}" if scenes == files else f"default {scenes}, for files {files}"
 
 
 def run(arguments: argparse.Namespace) -> int:
     from ..progress import for_this_terminal
-    from ..runs import RunFolder, Settings
+    from ..runs import RunFolder
     from ..training import train
 
     given = {name: value for name, value in vars(arguments).items() if name not in NOT_SETTINGS}
