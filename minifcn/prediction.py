@@ -19,7 +19,6 @@ from . import ops
 from .arrays import to_device, to_numpy
 from .data import VOID, Sample, read_image, resize_image, to_batch
 from .graph import Graph
-from .layers import Layer
 from .ops.check import Array
 from .weights import load
 
@@ -129,20 +128,13 @@ def checkpoint_of(path: str | os.PathLike) -> Path:
 @contextlib.contextmanager
 def evaluation_mode(net: Graph) -> Iterator[None]:
     """Evaluation mode inside the `with` block; afterwards each layer is in the mode it was in."""
-    before = [(layer, layer.training) for layer in _layers(net)]
+    before = [(layer, layer.training) for layer in (net, *net.layers())]
     net.eval()
     try:
         yield
     finally:
         for layer, training in before:  # one by one: a batch norm may be frozen in a network that trains
             layer.training = training
-
-
-def _layers(layer: Layer) -> Iterator[Layer]:
-    """A layer, and where it is a Graph all that is in it."""
-    yield layer
-    for node in layer.nodes if isinstance(layer, Graph) else ():
-        yield from _layers(node.layer)
 
 
 def _beside(x: Array, weight: Array) -> Array:

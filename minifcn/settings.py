@@ -85,7 +85,7 @@ class Settings:
 
 # What `minifcn train` changes in the defaults when it is told no better: photographs need a wider network.
 DEMONSTRATION: dict[str, Any] = {"minutes": 1.25}
-PHOTOGRAPHS: dict[str, Any] = {"minutes": 20.0, "width": 0.375, "lr": 1e-3}
+PHOTOGRAPHS: dict[str, Any] = {"minutes": 20.0, "width": 0.25}
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

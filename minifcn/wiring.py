@@ -1,5 +1,6 @@
 """Who reads what: the nodes of a network and the names of the values between them."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from .layers.base import Layer
@@ -74,6 +75,13 @@ class Wiring(Layer):
         width = max((len(node.name) for node in self.nodes), default=0)
         lines = [f"  {node.name:{width}}  {node.layer}  <- {', '.join(node.inputs)}" for node in self.nodes]
         return "\n".join([f"{type(self).__name__}({', '.join(self.inputs)} -> {', '.join(self.outputs)})", *lines])
+
+    def layers(self) -> Iterator[Layer]:
+        """All layers, each once; a Graph among them comes before what is in it."""
+        for layer in dict.fromkeys(node.layer for node in self.nodes):
+            yield layer
+            if isinstance(layer, Wiring):
+                yield from layer.layers()
 
     # What follows from the names.
 

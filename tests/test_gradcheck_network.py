@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minifcn import gradcheck, init
-from minifcn.gradcheck.network import Watched, check_model, check_network, layers_of, randomise
+from minifcn.gradcheck.network import Watched, check_model, check_network, randomise
 from minifcn.graph import Graph
 from minifcn.layers import (
     Add,
@@ -57,8 +57,8 @@ def test_a_right_network_passes_and_is_left_alone():
     assert "conv1.bias" in report.message()
     assert "zero but for rounding" in report.message()
     assert all(np.array_equal(array, before[name]) for name, array in net.state().items())
-    assert all("_forward" not in vars(layer) for layer in layers_of(net))
-    assert all(not layer._caches for layer in layers_of(net))
+    assert all("_forward" not in vars(layer) for layer in net.layers())
+    assert all(not layer._caches for layer in net.layers())
     assert net["pool1"].return_indices is True
 
 

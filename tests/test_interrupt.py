@@ -21,8 +21,6 @@ def test_the_first_asks_and_the_second_interrupts():
         with pytest.raises(KeyboardInterrupt):
             press_ctrl_c()
     assert signal.getsignal(signal.SIGINT) is before
-    with pytest.raises(KeyboardInterrupt):
-        press_ctrl_c()
 
 
 def test_the_handler_comes_back_after_an_error():

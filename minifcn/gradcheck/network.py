@@ -5,7 +5,6 @@ under any probe. So some elements of each tensor are probed, then a few random d
 that changes which ReLUs are open, or which pixel won a window, is drawn again.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,7 @@ class Watched:
         self._net, self._seen = net, []  # type: tuple[Graph, list[Any]]
         self.backward, self.parameters = net.backward, net.parameters
         self.buffers, self.reseed = net.buffers, net.reseed
-        self._watched = [layer for layer in layers_of(net) if isinstance(layer, (ReLU, LeakyReLU, PReLU, MaxPool2d))]
+        self._watched = [layer for layer in net.layers() if isinstance(layer, (ReLU, LeakyReLU, PReLU, MaxPool2d))]
 
     def __repr__(self) -> str:
         return (self._net.architecture or {}).get("model", "Graph")
@@ -65,15 +64,6 @@ class Watched:
             return ((y, record) if wanted else y), cache
 
         return pool if isinstance(layer, MaxPool2d) else relu
-
-
-def layers_of(net: Graph) -> Iterator[Layer]:
-    """All layers, those of graphs inside the graph too; each once."""
-    for layer in dict.fromkeys(node.layer for node in net.nodes):
-        if isinstance(layer, Graph):
-            yield from layers_of(layer)
-        else:
-            yield layer
 
 
 def randomise(net: Graph, rng: np.random.Generator) -> None:

@@ -29,10 +29,9 @@ class AvgPool2d(Layer):
         self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
 
     def _forward(self, x: Array) -> tuple[Array, tuple]:
-        sides = self.padding
         return ops.avg_pool2d(
             x, kernel_size=self.kernel_size, stride=self.stride,
-            padding=((sides.top, sides.bottom), (sides.left, sides.right)), ceil_mode=self.ceil_mode,
+            padding=self.padding, ceil_mode=self.ceil_mode,
             count_include_pad=self.count_include_pad,
         )
 

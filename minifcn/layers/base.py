@@ -10,6 +10,7 @@ several times and backed out in reverse:
 """
 
 import inspect
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -151,6 +152,21 @@ class Layer:
 def _plain(value: Any) -> Any:
     """(3, 3) as 3: the way it was probably written."""
     return value[0] if isinstance(value, tuple) and len(set(value)) == 1 else value
+
+
+def weighted_backward(
+    layer: Any, op_backward: Callable[..., tuple], cache: tuple, needs: tuple[bool, ...] | None, gy: Array
+) -> Array | None:
+    """Back out an op of (x, weight, bias) for a layer with these two parameters (bias may be None); returns gx.
+
+    Gradients of parameters that do not train are not computed.
+    """
+    bias_trains = layer.bias is not None and layer.bias.trains
+    gx, gweight, gbias = op_backward(gy, cache, needs=(first_needed(needs), layer.weight.trains, bias_trains))
+    layer.weight.accumulate(gweight)
+    if layer.bias is not None:
+        layer.bias.accumulate(gbias)
+    return gx
 
 
 def first_needed(needs: tuple[bool, ...] | None) -> bool:

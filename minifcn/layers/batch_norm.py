@@ -7,7 +7,7 @@ import numpy as np
 from .. import ops
 from ..ops.batch_norm import check_settings
 from ..ops.check import Array
-from .base import Layer, Parameter, first_needed
+from .base import Layer, Parameter, weighted_backward
 
 
 class BatchNorm2d(Layer):
@@ -47,8 +47,4 @@ class BatchNorm2d(Layer):
         )
 
     def _backward(self, cache: tuple, needs: tuple[bool, ...] | None, gy: Array) -> Array | None:
-        needs = (first_needed(needs), self.weight.trains, self.bias.trains)
-        gx, gweight, gbias = ops.batch_norm_backward(gy, cache, needs=needs)
-        self.weight.accumulate(gweight)
-        self.bias.accumulate(gbias)
-        return gx
+        return weighted_backward(self, ops.batch_norm_backward, cache, needs, gy)

@@ -8,7 +8,7 @@ import numpy as np
 from .. import init, ops
 from ..ops.check import Array
 from ..ops.geometry import extent, pair, parse_padding
-from .base import Affine, Layer, Parameter, first_needed
+from .base import Affine, Layer, Parameter, weighted_backward
 
 
 class Conv2d(Layer):
@@ -44,20 +44,13 @@ class Conv2d(Layer):
         self.bias = Parameter(init.make(bias_init, (out_channels,), rng, dtype)) if bias else None
 
     def _forward(self, x: Array) -> tuple[Array, tuple]:
-        sides = self.padding
         return ops.conv2d(
             x, self.weight.data, self.bias.data if self.bias else None, stride=self.stride,
-            padding=((sides.top, sides.bottom), (sides.left, sides.right)), dilation=self.dilation, groups=self.groups,
+            padding=self.padding, dilation=self.dilation, groups=self.groups,
         )
 
     def _backward(self, cache: tuple, needs: tuple[bool, ...] | None, gy: Array) -> Array | None:
-        bias_trains = self.bias is not None and self.bias.trains
-        needs = (first_needed(needs), self.weight.trains, bias_trains)
-        gx, gweight, gbias = ops.conv2d_backward(gy, cache, needs=needs)
-        self.weight.accumulate(gweight)
-        if self.bias is not None:
-            self.bias.accumulate(gbias)
-        return gx
+        return weighted_backward(self, ops.conv2d_backward, cache, needs, gy)
 
     def coordinate_map(self) -> tuple[Affine, Affine]:
         before = (self.padding.top, self.padding.left)

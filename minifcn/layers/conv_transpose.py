@@ -8,7 +8,7 @@ import numpy as np
 from .. import init, ops
 from ..ops.check import Array
 from ..ops.geometry import extent, pair, parse_padding
-from .base import Affine, Layer, Parameter, first_needed
+from .base import Affine, Layer, Parameter, weighted_backward
 from .conv import check_channels
 
 
@@ -49,21 +49,14 @@ class ConvTranspose2d(Layer):
         self.bias = Parameter(init.make(bias_init, (out_channels,), rng, dtype)) if bias else None
 
     def _forward(self, x: Array) -> tuple[Array, tuple]:
-        sides = self.padding
         return ops.conv_transpose2d(
             x, self.weight.data, self.bias.data if self.bias else None, stride=self.stride,
-            padding=((sides.top, sides.bottom), (sides.left, sides.right)), output_padding=self.output_padding,
+            padding=self.padding, output_padding=self.output_padding,
             groups=self.groups, dilation=self.dilation, output_size=self.output_size,
         )
 
     def _backward(self, cache: tuple, needs: tuple[bool, ...] | None, gy: Array) -> Array | None:
-        bias_trains = self.bias is not None and self.bias.trains
-        needs = (first_needed(needs), self.weight.trains, bias_trains)
-        gx, gweight, gbias = ops.conv_transpose2d_backward(gy, cache, needs=needs)
-        self.weight.accumulate(gweight)
-        if self.bias is not None:
-            self.bias.accumulate(gbias)
-        return gx
+        return weighted_backward(self, ops.conv_transpose2d_backward, cache, needs, gy)
 
     def coordinate_map(self) -> tuple[Affine, Affine]:
         before = (self.padding.top, self.padding.left)

@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import init, ops
 from ..ops.check import Array
-from .base import Layer, Parameter, first_needed
+from .base import Layer, Parameter, weighted_backward
 
 
 class Linear(Layer):
@@ -35,17 +35,11 @@ class Linear(Layer):
                              f"{out_features}. Pass the lengths of a row before and after.")
         self.in_features, self.out_features = in_features, out_features
         rng, dtype = np.random.default_rng(rng), np.dtype(dtype)
-        self.weight = Parameter(weight_init((out_features, in_features), rng, dtype))
-        self.bias = Parameter(bias_init((out_features,), rng, dtype)) if bias else None
+        self.weight = Parameter(init.make(weight_init, (out_features, in_features), rng, dtype))
+        self.bias = Parameter(init.make(bias_init, (out_features,), rng, dtype)) if bias else None
 
     def _forward(self, x: Array) -> tuple[Array, tuple]:
         return ops.linear(x, self.weight.data, self.bias.data if self.bias else None)
 
     def _backward(self, cache: Any, needs: tuple[bool, ...] | None, gy: Array) -> Array | None:
-        bias_trains = self.bias is not None and self.bias.trains
-        needs = (first_needed(needs), self.weight.trains, bias_trains)
-        gx, gweight, gbias = ops.linear_backward(gy, cache, needs=needs)
-        self.weight.accumulate(gweight)
-        if self.bias is not None:
-            self.bias.accumulate(gbias)
-        return gx
+        return weighted_backward(self, ops.linear_backward, cache, needs, gy)

@@ -44,10 +44,9 @@ class MaxPool2d(Layer):
         self.extra_outputs = ("record",) if return_indices else ()
 
     def _forward(self, x: Array) -> tuple[Any, tuple]:
-        sides = self.padding
         (y, indices), cache = ops.max_pool2d(
             x, kernel_size=self.kernel_size, stride=self.stride,
-            padding=((sides.top, sides.bottom), (sides.left, sides.right)), dilation=self.dilation,
+            padding=self.padding, dilation=self.dilation,
             ceil_mode=self.ceil_mode, return_indices=True,
         )
         return ((y, PoolRecord(indices, x.shape[2:])) if self.return_indices else y), cache

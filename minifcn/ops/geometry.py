@@ -29,7 +29,9 @@ def pair(op: str, name: str, value: Any, minimum: int) -> tuple[int, int]:
 
 
 def parse_padding(op: str, value: Any) -> Padding:
-    """`value` as four sides: an int, (vertical, horizontal) or ((top, bottom), (left, right))."""
+    """`value` as four sides: an int, (vertical, horizontal) or ((top, bottom), (left, right)); a Padding as it is."""
+    if isinstance(value, Padding):
+        return value
     if isinstance(value, (tuple, list)) and len(value) == 2 and all(isinstance(v, (tuple, list)) for v in value):
         (top, bottom), (left, right) = (pair(op, "padding", side, 0) for side in value)
         return Padding(top, bottom, left, right)
