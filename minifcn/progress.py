@@ -10,6 +10,8 @@ import numpy as np
 from .data import VOID
 
 PLAIN_EVERY = 5.0  # seconds between two plain lines
+WIDE = 115  # columns that a live line with a bar and whole words takes
+SHORT = {"accuracy": "acc", "mean IoU": "mIoU", "images/s": "img/s"}  # on a narrower terminal
 
 
 class Progress:
@@ -61,17 +63,19 @@ class Plain(Progress):
 
 
 class Live(Progress):
-    """A bar that is redrawn in place, by rich."""
+    """A line that is redrawn in place, by rich; on a wide terminal with a bar and whole words."""
 
     def __init__(self) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
 
+        console = Console(stderr=True)
+        self.wide = console.width >= WIDE
+        bar = [BarColumn(bar_width=16)] if self.wide else []
         self.bar = Bar(
-            TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
-            TextColumn("[cyan]{task.fields[facts]}"), TimeRemainingColumn(), TextColumn("left"),
-            console=Console(stderr=True), speed_estimate_period=30.0,
+            TextColumn("{task.description}"), *bar, MofNCompleteColumn(), TextColumn("[cyan]{task.fields[facts]}"),
+            TimeRemainingColumn(), TextColumn("left"), console=console, speed_estimate_period=30.0,
         )
         self.task: Any = None
 
@@ -82,7 +86,8 @@ class Live(Progress):
         self.bar.start()
 
     def update(self, done: int, **facts: str) -> None:
-        self.bar.update(self.task, completed=done, facts="  ".join(f"{name} {text}" for name, text in facts.items()))
+        named = {name if self.wide else SHORT.get(name, name): text for name, text in facts.items()}
+        self.bar.update(self.task, completed=done, facts="  ".join(f"{name} {text}" for name, text in named.items()))
 
     def say(self, text: str) -> None:
         self.bar.console.print(text, highlight=False, markup=False)  # a path may have brackets in it

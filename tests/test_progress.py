@@ -1,6 +1,7 @@
 """What a person sees meanwhile: plain lines for files, a bar on a terminal, averages in both."""
 
 import io
+import re
 
 import numpy as np
 import pytest
@@ -50,6 +51,22 @@ def test_on_a_terminal_there_is_a_bar(monkeypatch, capsys):
     assert output.out == ""  # standard output is for results
     monkeypatch.setattr("sys.stderr.isatty", lambda: False)
     assert isinstance(for_this_terminal(), Plain)
+
+
+@pytest.mark.parametrize(("columns", "shown"), [(80, "loss 0.1628  acc 0.941  mIoU 0.840  img/s 36.1"),
+                                                 (130, "loss 0.1628  accuracy 0.941  mean IoU 0.840  images/s 36.1")])
+def test_a_line_fits_its_terminal(monkeypatch, capsys, columns, shown):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes it for a terminal then
+    facts = {"loss": "0.1628", "accuracy": "0.941", "mean IoU": "0.840", "images/s": "36.1"}
+    with Live() as live:
+        live.start("training", 12345)
+        live.update(10000, **facts)
+    line = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err).splitlines()[-1]
+    assert shown in line
+    assert "10000/12345" in line
+    assert line.rstrip().endswith("left")  # nothing was cut off
+    assert len(line) <= columns
 
 
 def test_closing_a_bar_that_never_began():
