@@ -44,6 +44,7 @@ class Learner:
         self.device, note = resolve_device(settings.device)
         self.train_data, self.val_data = _open_both(settings)
         self.net = _build(settings, len(self.train_data.classes)).to(device=self.device)
+        _check_one_size(settings, self.train_data)
         mean, std = data.channel_statistics(self.train_data, STATISTICS_FROM)
         self.mean, self.scale = tuple(mean.tolist()), tuple((1 / np.maximum(std, 1.0)).tolist())
         self.class_weights = _class_weights(settings.class_weights, self.train_data)
@@ -163,6 +164,19 @@ def _open_both(settings: Settings) -> tuple[Dataset, Dataset]:
     val_data = data.open_dataset(settings.data, "val", size=settings.size, seed=settings.seed)
     resized = data.Resized(train_data, settings.size) if settings.size else train_data
     return data.Cached(resized), data.Cached(val_data)
+
+
+def _check_one_size(settings: Settings, dataset: Dataset) -> None:
+    """Images of several sizes make no batch: better said now than minutes later, when the first mixed one comes."""
+    if settings.batch_size == 1 or settings.crop is not None:
+        return
+    h, w = dataset[0].label.shape
+    for index in range(min(len(dataset), STATISTICS_FROM)):
+        size = dataset[index].label.shape
+        if size != (h, w):
+            raise ValueError(f"train: expected images of one size to make batches of {settings.batch_size}, got "
+                             f"{h}x{w} ({dataset.files(0)[0]}) and {size[0]}x{size[1]} ({dataset.files(index)[0]}). "
+                             f"Set --size HxW or --crop HxW, or use --batch-size 1.")
 
 
 def _build(settings: Settings, num_classes: int) -> Any:

@@ -1,5 +1,7 @@
 """What stops a training, and that nothing saved is lost by it."""
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -21,6 +23,21 @@ def test_a_loss_that_is_no_number_names_the_layer(scenes, tmp_path):
                                             r"produce one was layer 'conv1_1', whose weights the last update spoiled. "
                                             r"Lower the learning rate \(1e\+30\)"):
         minifcn.train(settings(scenes, lr=1e30, optimizer="sgd", evaluations=1), tmp_path)
+
+
+def test_images_of_several_sizes_are_refused_at_the_start(scenes, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(scenes, data)
+    for name in ("images", "masks"):
+        with Image.open(data / "train" / name / "4.png") as picture:
+            picture.crop((0, 0, 40, 30)).save(data / "train" / name / "4.png")
+    with pytest.raises(ValueError, match=r"train: expected images of one size to make batches of 2, got 32x48 "
+                                         r"\(.*0.png\) and 30x40 \(.*4.png\). Set --size HxW or --crop HxW"):
+        Learner(settings(data), Progress())
+    for way_out in ({"batch_size": 1}, {"crop": (24, 32)}, {"size": (32, 48)}):
+        learner = Learner(settings(data, **way_out), Progress())
+        learner.iterations = 1
+        learner.train_step(0)
 
 
 def test_a_layer_that_makes_nan_from_finite_weights_is_named(scenes):
