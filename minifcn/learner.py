@@ -181,7 +181,8 @@ def _check_one_size(settings: Settings, dataset: Dataset) -> None:
 
 def _build(settings: Settings, num_classes: int) -> Any:
     options: dict[str, Any] = {"num_classes": num_classes, "width": settings.width, "rng": settings.seed}
-    return models.build(settings.model, padding=settings.padding or "same", **options)
+    padding = {"padding": settings.padding} if settings.padding else models.same_padding(settings.model)
+    return models.build(settings.model, **padding, **options)
 
 
 def _optimizer(settings: Settings, parameters: dict[str, Any]) -> Any:

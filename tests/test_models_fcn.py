@@ -203,3 +203,11 @@ def test_crops_read_what_they_are_cropped_to():
     crops = {node.name: node.inputs for node in tiny().nodes if isinstance(node.layer, Crop)}
     assert crops == {"score_pool4c": ("score_pool4", "upscore2"), "score_pool3c": ("score_pool3", "upscore_pool4"),
                      "score": ("upscore8", "data")}
+
+
+def test_same_padding_only_where_there_is_a_choice(monkeypatch):
+    assert models.same_padding("fcn8s") == {"padding": "same"}
+    fixed = models.Model(models.MODELS["fcn8s"].make, "no choice", "nowhere")
+    monkeypatch.setitem(models.MODELS, "fixed", fixed)
+    assert models.same_padding("fixed") == {}
+    assert models.same_padding("no such model") == {}  # `build` is the one to complain

@@ -94,12 +94,8 @@ def check_network(
 
 def check_model(name: str, **settings: Any) -> GradientReport:
     """`check_network` for a model of the registry: 1/16 of its width, same padding, random weights everywhere."""
-    from ..models import build
+    from ..models import build, same_padding
 
-    options: dict[str, Any] = {"num_classes": 4, "width": WIDTH, "rng": 0, "dtype": np.float64}
-    try:
-        net = build(name, padding="same", **options)
-    except TypeError:  # a model that has no such choice
-        net = build(name, **options)
+    net = build(name, num_classes=4, width=WIDTH, rng=0, dtype=np.float64, **same_padding(name))
     randomise(net, np.random.default_rng(1))
     return check_network(net, tie_free(INPUT_SHAPE), **settings)

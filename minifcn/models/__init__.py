@@ -17,17 +17,24 @@ class Model(NamedTuple):
     make: Callable[..., Graph]
     summary: str
     source: str
+    paddings: tuple[str, ...] = ()  # the choice that its builder's `padding` has, if any
 
 
 _FCN = "Long, Shelhamer, Darrell 2015, arXiv 1411.4038"
+_PAMI = "Shelhamer, Long, Darrell 2017, arXiv 1605.06211"
+_EITHER = tuple(fcn.PADDINGS)
 
 MODELS: dict[str, Model] = {
-    "fcn32s": Model(fcn.fcn32s, "VGG-16 made convolutional, upsampled 32 times", _FCN),
-    "fcn16s": Model(fcn.fcn16s, "with the scores of pool4", _FCN),
-    "fcn8s": Model(fcn.fcn8s, "with the scores of pool4 and pool3", _FCN),
-    "fcn8s-atonce": Model(fcn.fcn8s_atonce, "the same with scaled skips, for training in one go",
-                          "Shelhamer, Long, Darrell 2017, arXiv 1605.06211"),
+    "fcn32s": Model(fcn.fcn32s, "VGG-16 made convolutional, upsampled 32 times", _FCN, _EITHER),
+    "fcn16s": Model(fcn.fcn16s, "with the scores of pool4", _FCN, _EITHER),
+    "fcn8s": Model(fcn.fcn8s, "with the scores of pool4 and pool3", _FCN, _EITHER),
+    "fcn8s-atonce": Model(fcn.fcn8s_atonce, "the same with scaled skips, for training in one go", _PAMI, _EITHER),
 }
+
+
+def same_padding(name: str) -> dict[str, str]:
+    """{"padding": "same"} for a model that has the choice, else {}: what a laptop, or a quick check, wants."""
+    return {"padding": "same"} if name in MODELS and "same" in MODELS[name].paddings else {}
 
 
 def count_parameters(net: Graph) -> dict[str, int]:
@@ -54,4 +61,4 @@ def build(name: str, **options: Any) -> Graph:
     return net
 
 
-__all__ = ["MODELS", "Model", "build", "count_parameters"]
+__all__ = ["MODELS", "Model", "build", "count_parameters", "same_padding"]
