@@ -113,7 +113,8 @@ class Learner:
             return max(1, round(settings.epochs * len(self.train_data) / settings.batch_size))
         assert settings.minutes is not None
         self.iterations = 1 << 30  # for the learning rate of these few
-        net, optimizer = _copy(self.net.state()), _copy(self.optimizer.state())
+        net = {name: array.copy() for name, array in self.net.state().items()}
+        optimizer = self.optimizer.state()  # copies already
         seconds = [_seconds(self.train_step, step) for step in range(5)][1:]  # the first one warms up
         self.net.load(net)
         self.optimizer.load(optimizer)
@@ -198,10 +199,6 @@ def _class_weights(kind: str, dataset: Dataset) -> list[float] | None:
     if kind == "median":
         return data.median_frequency_weights(counts).tolist()
     return data.enet_weights(data.class_frequencies(counts)).tolist()
-
-
-def _copy(state: dict[str, Array]) -> dict[str, Array]:
-    return {name: array.copy() for name, array in state.items()}
 
 
 def _seconds(function: Callable[..., Any], *arguments: Any) -> float:

@@ -91,6 +91,7 @@ class Training:
     def __init__(self, learner: Learner, folder: RunFolder, progress: Progress) -> None:
         self.learner, self.folder, self.progress = learner, folder, progress
         self.step, self.seconds, self.best = 0, 0.0, -1.0
+        self.best_scores: Scores | None = None  # of best.safetensors, if it was written since the start or resume
 
     def run(self, interrupt: Interruptible) -> None:
         """Iterate to the end, or until interrupted."""
@@ -121,6 +122,7 @@ class Training:
         better, self.best = scores.mean_iou > self.best, max(scores.mean_iou, self.best)
         if better:  # written first: the other one says that it exists
             write_checkpoint(self.folder.best, self.learner.net, self.learner.meta() | {"step": self.step})
+            self.best_scores = scores
         self.save()
         self.progress.say(f"step {self.step}: loss {recent.loss():.4f}, on the validation images pixel accuracy "
                           f"{scores.pixel_accuracy:.3f}, mean IoU {scores.mean_iou:.3f}")
@@ -148,7 +150,8 @@ class Training:
         learner, folder = self.learner, self.folder
         finished = self.step >= learner.iterations
         predictor = Predictor.open(folder.path) if finished else learner.predictor
-        scores = score(predictor, learner.val_data)
+        scores = self.best_scores if finished else None
+        scores = scores or score(predictor, learner.val_data)
         samples = [learner.val_data[index] for index in _spread(len(learner.val_data), SHOWN)]
         rows = [(sample.image, sample.label, predictor.labels(sample.image)) for sample in samples]
         classes = learner.train_data.classes

@@ -25,7 +25,7 @@ RUNGS = (
     {"ops", "init"},
     {"layers"},
     {"graph", "wiring", "coordinates"},
-    {"models", "optim", "policies"},
+    {"models", "optim"},
     {"testing", "gradients"},
     {"data", "metrics", "pictures", "progress", "interrupt"},
     {"weights", "gradcheck"},
@@ -38,11 +38,10 @@ RUNG = {room: height for height, rooms in enumerate(RUNGS) for room in rooms}
 # Beside the line: these know nothing of networks, so that each can be read, and used, alone.
 MAY_ONLY_IMPORT = {
     "init": set(),
-    "policies": set(),
-    "optim": {"arrays", "kernels", "layers", "ops", "policies"},
+    "optim": {"arrays", "kernels", "layers", "ops"},
     "files": set(),
     "settings": set(),
-    "data": {"arrays", "files", "settings"},
+    "data": {"arrays", "files"},
     "metrics": {"arrays"},
     "pictures": {"data"},
     "progress": {"data"},
@@ -51,7 +50,7 @@ MAY_ONLY_IMPORT = {
 
 # Written by hand means: from NumPy and Python alone. (CuPy comes in with the arrays; nobody else imports it.)
 BY_HAND = {"kernels", "arrays", "ops", "init", "layers", "graph", "wiring", "coordinates", "models", "optim",
-           "policies", "metrics", "testing", "gradients"}
+           "metrics", "testing", "gradients"}
 KERNELS_MAY_ADD = {"cpu": {"numba"}, "cuda": {"cupy"}}
 
 Import = namedtuple("Import", "file line room ours target")  # target: a room if it is ours, else a package
