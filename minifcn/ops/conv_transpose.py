@@ -48,7 +48,7 @@ def conv_transpose2d(
     _check_channels(op, x.shape[1], weight, groups)
     check_bias(op, bias, weight.shape[1] * groups)
     steps = (*pair(op, "stride", stride, 1), *parse_padding(op, padding)[::2], *pair(op, "dilation", dilation, 1))
-    oh, ow = _output_size(op, x.shape[2:], weight.shape[2:], stride, padding, dilation, output_padding, output_size)
+    oh, ow = size_of_output(op, x.shape[2:], weight.shape[2:], stride, padding, dilation, output_padding, output_size)
     kernels = kernels_for(x)
     if prepared is not None and prepared.made_for(kernels, weight):
         kh, kw = weight.shape[2:]
@@ -80,7 +80,7 @@ def output_sizes(size: int, kernel_size: int, stride: int, before: int, after: i
     return range(least, least + stride)
 
 
-def _output_size(
+def size_of_output(
     op: str, size: tuple[int, int], kernel_size: tuple[int, int], stride: Any, padding: Any, dilation: Any,
     output_padding: Any, output_size: tuple[int, int] | None,
 ) -> tuple[int, int]:

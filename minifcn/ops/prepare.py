@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from ..kernels import folder_for, kernels_for
 from .check import Array
+from .conv_transpose import size_of_output
+from .geometry import pair, parse_padding, windows
 
 
 class Prepared(NamedTuple):
@@ -29,9 +31,12 @@ def prepare_conv2d(
 ) -> Prepared:
     """Prepare weight (O, C/groups, KH, KW) for `conv2d` on inputs of (H, W): pass the result as `prepared=`.
 
-    The weight must not change while the result is in use.
+    The weight must not change while the result is in use. Raises ValueError for windows that do not fit the input.
     """
-    return _prepare("prepare_conv2d", weight, input_size, stride, padding, dilation, groups)
+    op = "prepare_conv2d"
+    h, w = pair(op, "input_size", input_size, 1)
+    view = windows(op, (h, w), weight.shape[2:], stride, padding, dilation)
+    return Prepared(folder_for(weight), *kernels_for(weight).prepare_conv2d(weight, h, w, *view, groups), weight)
 
 
 def prepare_conv_transpose2d(
@@ -39,10 +44,11 @@ def prepare_conv_transpose2d(
     stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
 ) -> Prepared:
     """Prepare weight (C, O/groups, KH, KW) for `conv_transpose2d`: pass the result as `prepared=`."""
-    return _prepare("prepare_conv_transpose2d", weight, input_size, stride, padding, dilation, groups)
-
-
-def _prepare(name: str, weight: Array, *geometry: Any) -> Prepared:
-    make = getattr(kernels_for(weight), name, None)
-    kind, data = make(weight, *geometry) if make else ("plain", None)
-    return Prepared(folder_for(weight), kind, data, weight)
+    op = "prepare_conv_transpose2d"
+    h, w = pair(op, "input_size", input_size, 1)
+    steps = (*pair(op, "stride", stride, 1), *parse_padding(op, padding)[::2], *pair(op, "dilation", dilation, 1))
+    oh, ow = size_of_output(op, (h, w), weight.shape[2:], stride, padding, dilation, 0, None)
+    kernels = kernels_for(weight)
+    return Prepared(
+        folder_for(weight), *kernels.prepare_conv_transpose2d(weight, h, w, oh, ow, *steps, groups), weight,
+    )
