@@ -14,6 +14,7 @@ of vectors that was chosen.
 import functools
 import hashlib
 import os
+import pickle
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,7 @@ import llvmlite.binding
 import numba
 from numba.core.compiler_lock import global_compiler_lock
 
+from . import _notice as _notice  # begins to listen
 from ._processor import FEATURES, VECTOR_BITS
 
 # NaN and infinity keep their meaning, but a*b + c may be rounded once, and sums may be taken in another order.
@@ -58,7 +60,11 @@ def _one_process_at_a_time(compile_one: Callable) -> Callable:
     @functools.wraps(compile_one)
     def locked(signature: Any) -> Any:
         with global_compiler_lock, _file_lock():  # in this order everywhere, else two threads could block each other
-            return compile_one(signature)
+            try:
+                return compile_one(signature)
+            except (EOFError, pickle.UnpicklingError):  # a file on disk was cut short, by a crash or a full disk
+                compile_one.__self__._cache.flush()  # type: ignore[attr-defined]
+                return compile_one(signature)
 
     return locked
 

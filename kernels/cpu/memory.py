@@ -19,9 +19,10 @@ import numpy as np
 ALIGNMENT = 64  # bytes: one cache line, one vector of AVX-512
 SMALLEST = 1 << 16  # bytes: below this, numpy.empty is as fast
 STEPS = 8  # sizes between two powers of two: at most an eighth of a buffer is wasted
+SPARE = 1 << 26  # bytes that may lie idle beyond a quarter of the most that was ever on loan at the same time
 
 _idle: defaultdict[int, list[np.ndarray]] = defaultdict(list)  # size -> buffers; appending and popping are atomic
-_counts = {"leased": 0, "idle": 0, "made": 0, "reused": 0}  # bytes, bytes, buffers, buffers
+_counts = {"leased": 0, "most_leased": 0, "idle": 0, "made": 0, "reused": 0}  # three in bytes, two in buffers
 
 
 class _Lease:
@@ -58,7 +59,7 @@ def zeros(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 
 
 def report() -> dict[str, int]:
-    """Bytes on loan, bytes kept for later, and how many buffers were made and how many used again."""
+    """Bytes on loan, the most there ever were, bytes kept for later; buffers made, and times one was used again."""
     return dict(_counts)
 
 
@@ -78,20 +79,22 @@ def _buffer(size: int) -> np.ndarray:
         buffer = np.empty(size, np.uint8)
         _counts["made"] += 1
     _counts["leased"] += size
+    _counts["most_leased"] = max(_counts["most_leased"], _counts["leased"])
     return buffer
 
 
 def _make_room(size: int) -> None:
-    """Give back about as much as is about to be made: the total stays at what is used at the same time, at most."""
-    freed = 0
+    """Before a buffer is made: give idle ones back if all together would be far more than was ever in use at once."""
+    total = _counts["leased"] + _counts["idle"] + size
+    excess = total - max(_counts["most_leased"], _counts["leased"] + size) * 5 // 4 - SPARE
     for other in sorted(_idle, reverse=True):
-        while freed < size and _idle[other]:
+        while excess > 0 and _idle[other]:
             try:
                 _idle[other].pop()
             except IndexError:  # another thread was faster
                 break
             _counts["idle"] -= other
-            freed += other
+            excess -= other
 
 
 def _release_one_size(size: int) -> None:
