@@ -24,6 +24,8 @@ from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
+from . import _trace
+
 FOLDERS = ("reference", "array", "cpu", "cuda")
 _chosen: ContextVar[str | None] = ContextVar("minifcn_kernels", default=None)
 
@@ -59,7 +61,8 @@ def folder_for(x: Any) -> str:
 
 def kernels_for(x: Any) -> ModuleType:
     """The kernel folder for arrays like `x`, as a module: `kernels_for(x).conv2d(x, weight, ...)`."""
-    return importlib.import_module(f".{folder_for(x)}", __name__)
+    folder = importlib.import_module(f".{folder_for(x)}", __name__)
+    return _trace.Traced(folder) if _trace.enabled() else folder  # type: ignore[return-value]
 
 
 def _known(folder: str, who: str) -> str:

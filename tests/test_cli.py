@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -84,8 +85,11 @@ def test_help_loads_nothing_slow():
 def test_doctor(capsys, monkeypatch):
     monkeypatch.setenv("MINIFCN_NOTE", "[bold]kept")
     report = json.loads(printed(capsys, "doctor", "--json"))
-    assert report.keys() == {"minifcn", "python", "packages", "processors", "matrix_products", "gpu", "kernels",
-                             "environment"}
+    assert report.keys() == {"minifcn", "python", "packages", "processor", "compiled_kernels", "matrix_products", "gpu",
+                             "kernels", "environment"}
+    assert report["processor"]["cores"] == os.cpu_count()
+    assert report["processor"]["vectors"].startswith(("128 bits", "256 bits", "512 bits"))
+    assert Path(report["compiled_kernels"]["folder"]).is_dir()
     assert report["minifcn"] == minifcn.__version__
     assert report["packages"]["numpy"] == np.__version__
     assert report["kernels"].keys() == {"reference", "array", "cpu", "cuda"}
@@ -95,6 +99,15 @@ def test_doctor(capsys, monkeypatch):
     text = printed(capsys, "doctor")
     assert "MINIFCN_NOTE: [bold]kept" in text
     assert "numpy: " in text
+
+
+def test_doctor_says_when_matrix_products_run_on_old_loops(capsys, monkeypatch):
+    old = {"user_api": "blas", "internal_api": "openblas", "version": "1", "architecture": "Haswell", "num_threads": 2}
+    monkeypatch.setattr("threadpoolctl.threadpool_info", lambda: [old])
+    for features, said in (({"avx512f": True}, True), ({"avx2": True}, False)):
+        monkeypatch.setattr("minifcn.kernels.cpu._processor.FEATURES", features)
+        report = json.loads(printed(capsys, "doctor", "--json"))
+        assert ("unset OPENBLAS_CORETYPE" in report["matrix_products"]) == said
 
 
 def test_models(capsys):

@@ -8,7 +8,9 @@ from typing import Any
 
 from .options import add_json, print_json
 
-PACKAGES = ("numpy", "scipy", "numba", "pillow", "rich", "safetensors", "threadpoolctl", "matplotlib", "cupy", "torch")
+PACKAGES = ("numpy", "scipy", "numba", "pillow", "rich", "safetensors", "threadpoolctl", "filelock", "matplotlib",
+            "cupy", "torch")
+WITHOUT_AVX512 = ("Haswell", "Zen", "SandyBridge", "Nehalem", "Prescott", "Core2", "Excavator", "Steamroller")
 WATCHED = ("MINIFCN_", "OPENBLAS_", "OMP_", "MKL_", "NUMBA_")  # environment variables that change how it runs
 
 
@@ -49,7 +51,8 @@ def examine() -> dict[str, Any]:
         "minifcn": __version__,
         "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
         "packages": {name: _version(name) for name in PACKAGES},
-        "processors": os.cpu_count(),
+        "processor": _processor(),
+        "compiled_kernels": _compiled(),
         "matrix_products": _blas(),
         "gpu": "yes" if ok else f"no: {reason}",
         "kernels": kernels(),
@@ -87,14 +90,45 @@ def _version(name: str) -> str:
     return "not installed"
 
 
+def _processor() -> dict[str, Any]:
+    """Cores, and what the compiled kernels make of them."""
+    from ..kernels.cpu import _processor as processor
+    from ..kernels.cpu import _threads
+
+    return {
+        "cores": os.cpu_count(),
+        "threads": f"{_threads.thread_count()} (MINIFCN_NUM_THREADS)",
+        "vectors": f"{processor.VECTOR_BITS} bits, {processor.LANES} float32 numbers at a time (MINIFCN_VECTOR)",
+    }
+
+
+def _compiled() -> dict[str, Any]:
+    """Where machine code is kept, and how much of it."""
+    from ..kernels.cpu import _compile
+
+    folder = _compile.cache_folder()
+    functions = list(folder.rglob("*.nbc"))
+    size = sum(path.stat().st_size for path in functions)
+    return {"folder": str(folder), "kept": f"{len(functions)} functions, {size / 2**20:.1f} MiB"}
+
+
 def _blas() -> str:
-    """Which library multiplies NumPy's matrices, for which processor, on how many threads."""
+    """Which library multiplies NumPy's matrices, for which processor, on how many threads; and a word if it is old.
+
+    Only `array` kernels and NumPy itself need it. OpenBLAS takes the newest set of loops that it knows for this
+    processor, or the one that OPENBLAS_CORETYPE asks for.
+    """
     import numpy  # noqa: F401  loads the library that is asked about here
     from threadpoolctl import threadpool_info
 
-    found = [
-        f"{info['internal_api']} {info.get('version')} ({info.get('architecture', 'unknown kernel')}), "
-        f"{info['num_threads']} threads"
-        for info in threadpool_info() if info["user_api"] == "blas"
-    ]
+    from ..kernels.cpu import _processor as processor
+
+    found = []
+    for info in threadpool_info():
+        if info["user_api"] == "blas":
+            loops = info.get("architecture", "unknown")
+            name = f"{info['internal_api']} {info.get('version')}"
+            found.append(f"{name}, loops for {loops}, {info['num_threads']} threads")
+            if processor.FEATURES.get("avx512f") and loops in WITHOUT_AVX512:
+                found.append("these use half of this processor's vectors: unset OPENBLAS_CORETYPE, or update NumPy")
     return "; ".join(found) or "unknown"
