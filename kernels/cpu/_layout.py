@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ._guard import SIDE, guarded_copy
+
 
 class _Writeable:
     """The memory of an array under another flag; keeps that array alive."""
@@ -17,5 +19,7 @@ def contiguous(x: np.ndarray) -> np.ndarray:
     Frozen weights are read-only, which to numba is another type, for which every kernel would be compiled once more. So
     they are passed on under a writeable flag; a kernel writes only into what it made.
     """
+    if SIDE:
+        return guarded_copy(x)
     x = np.require(x, requirements="CA")
     return x if x.flags.writeable else np.asarray(_Writeable(x))

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from ._guard import SIDE, guarded
+
 ALIGNMENT = 64  # bytes: one cache line, one vector of AVX-512
 SMALLEST = 1 << 16  # bytes: below this, numpy.empty is as fast
 STEPS = 8  # sizes between two powers of two: at most an eighth of a buffer is wasted
@@ -44,6 +46,8 @@ class _Lease:
 
 def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """An uninitialised array, C-contiguous and aligned to a cache line."""
+    if SIDE:
+        return guarded(shape, dtype)
     dtype = np.dtype(dtype)
     wanted = math.prod(shape) * dtype.itemsize
     if wanted < SMALLEST:
