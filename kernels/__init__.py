@@ -11,6 +11,9 @@ the type of the array (numpy -> cpu, cupy -> cuda), by the environment variable 
     with use_kernels("reference"):
         ...
 
+Winograd's convolution multiplies less and rounds more, so it can be forbidden: by MINIFCN_WINOGRAD=0, or inside
+`with use_winograd(False)`.
+
 A kernel validates nothing and has no defaults: `minifcn.ops` checks arguments and computes sizes before it calls one.
 This package never imports minifcn.
 """
@@ -28,6 +31,7 @@ from . import _trace
 
 FOLDERS = ("reference", "array", "cpu", "cuda")
 _chosen: ContextVar[str | None] = ContextVar("minifcn_kernels", default=None)
+_winograd: ContextVar[bool | None] = ContextVar("minifcn_winograd", default=None)
 
 
 def array_module(x: Any) -> ModuleType:
@@ -63,6 +67,33 @@ def kernels_for(x: Any) -> ModuleType:
     """The kernel folder for arrays like `x`, as a module: `kernels_for(x).conv2d(x, weight, ...)`."""
     folder = importlib.import_module(f".{folder_for(x)}", __name__)
     return _trace.Traced(folder) if _trace.enabled() else folder  # type: ignore[return-value]
+
+
+@contextlib.contextmanager
+def use_winograd(allowed: bool) -> Iterator[None]:
+    """Allow or, with False, forbid Winograd's convolution inside the `with` block: the nearest block counts.
+
+    Without it float32 sums are those of the definition in another order, and nothing else. float64 never uses it.
+    Raises TypeError for anything but a bool.
+    """
+    if not isinstance(allowed, bool):
+        raise TypeError(f"use_winograd: expected True or False, got {allowed!r}. False forbids it.")
+    token = _winograd.set(allowed)
+    try:
+        yield
+    finally:
+        _winograd.reset(token)
+
+
+def winograd_allowed() -> bool:
+    """Whether a convolution in float32 may go by Winograd here and now: yes, unless it was forbidden."""
+    chosen = _winograd.get()
+    if chosen is not None:
+        return chosen
+    wish = os.environ.get("MINIFCN_WINOGRAD") or "1"
+    if wish not in ("0", "1"):
+        raise ValueError(f"MINIFCN_WINOGRAD: expected 0 or 1, got {wish!r}. Set it to 0 to forbid Winograd.")
+    return wish == "1"
 
 
 def _known(folder: str, who: str) -> str:

@@ -46,6 +46,7 @@ _HOMES = {
     "Parameter": "layers",
     "array_module": "arrays",
     "use_kernels": "arrays",
+    "use_winograd": "arrays",
     "gpu_status": "arrays",
     "Settings": "settings",
     "train": "training",
@@ -63,7 +64,7 @@ __all__ = ["__version__", *_HOMES, *_MODULES]
 
 if TYPE_CHECKING:
     from . import arrays, data, explain, init, kernels, layers, metrics, models, ops, optim, testing
-    from .arrays import array_module, gpu_status, use_kernels
+    from .arrays import array_module, gpu_status, use_kernels, use_winograd
     from .evaluation import evaluate
     from .graph import Graph
     from .layers import Parameter

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from .kernels import array_module, use_kernels
+from .kernels import array_module, use_kernels, use_winograd
 
-__all__ = ["array_module", "gpu_status", "resolve_device", "to_device", "to_numpy", "use_kernels"]
+__all__ = ["array_module", "gpu_status", "resolve_device", "to_device", "to_numpy", "use_kernels", "use_winograd"]
 
 
 @functools.lru_cache(maxsize=1)

@@ -157,3 +157,41 @@ def test_unknown_folders(monkeypatch):
     monkeypatch.setenv("MINIFCN_KERNELS", "gpu")
     with pytest.raises(ValueError, match=f"^MINIFCN_KERNELS: {message}"):
         kernels.kernels_for(X)
+
+
+# Winograd, or the definition's own sums.
+
+
+def test_winograd_is_allowed_unless_forbidden(monkeypatch):
+    monkeypatch.delenv("MINIFCN_WINOGRAD", raising=False)
+    assert kernels.winograd_allowed()
+    monkeypatch.setenv("MINIFCN_WINOGRAD", "1")
+    assert kernels.winograd_allowed()
+    monkeypatch.setenv("MINIFCN_WINOGRAD", "0")
+    assert not kernels.winograd_allowed()
+    with minifcn.use_winograd(True):  # the nearer word counts
+        assert kernels.winograd_allowed()
+        with minifcn.use_winograd(False):
+            assert not kernels.winograd_allowed()
+        assert kernels.winograd_allowed()
+    assert not kernels.winograd_allowed()
+
+
+def stop_without_winograd():
+    with minifcn.use_winograd(False):
+        raise KeyboardInterrupt
+
+
+def test_an_exception_ends_the_ban(monkeypatch):
+    monkeypatch.delenv("MINIFCN_WINOGRAD", raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        stop_without_winograd()
+    assert kernels.winograd_allowed()
+
+
+def test_words_that_neither_allow_nor_forbid_winograd(monkeypatch):
+    with pytest.raises(TypeError, match=r"^use_winograd: expected True or False, got 0\. False forbids it"):
+        minifcn.use_winograd(0).__enter__()
+    monkeypatch.setenv("MINIFCN_WINOGRAD", "no")
+    with pytest.raises(ValueError, match=r"^MINIFCN_WINOGRAD: expected 0 or 1, got 'no'\. Set it to 0 to forbid"):
+        kernels.winograd_allowed()
