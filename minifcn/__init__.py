@@ -44,6 +44,7 @@ _load_kernels_of_a_checkout()
 _HOMES = {
     "Graph": "graph",
     "Parameter": "layers",
+    "fuse": "fusion",
     "array_module": "arrays",
     "use_kernels": "arrays",
     "use_winograd": "arrays",
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from . import arrays, data, explain, init, kernels, layers, metrics, models, ops, optim, testing
     from .arrays import array_module, gpu_status, use_kernels, use_winograd
     from .evaluation import evaluate
+    from .fusion import fuse
     from .graph import Graph
     from .layers import Parameter
     from .prediction import predict

@@ -8,7 +8,7 @@ from typing import Any
 from .data import Dataset, open_dataset
 from .graph import Graph
 from .metrics import ConfusionMatrix, Scores
-from .prediction import Predictor
+from .prediction import Predictor, frozen
 
 
 def evaluate(
@@ -37,15 +37,16 @@ def score(
 ) -> Scores:
     """The scores of `evaluate` as an object, without looking at names. A truth of only void is passed over."""
     matrix = ConfusionMatrix(len(dataset.classes))
-    for index in range(len(dataset)):
-        sample = dataset[index]
-        scores = predictor.scores(sample.image, sample.label.shape)  # (K, H, W)
-        if len(scores) != len(dataset.classes):
-            raise ValueError(f"evaluate: expected a network of {len(dataset.classes)} classes, as {dataset.name} has, "
-                             f"got one of {len(scores)}. Choose the data set that it was trained on.")
-        matrix.add(scores.argmax(axis=0), sample.label)
-        if progress is not None:
-            progress(index + 1, len(dataset))
+    with frozen(predictor.net):
+        for index in range(len(dataset)):
+            sample = dataset[index]
+            scores = predictor.scores(sample.image, sample.label.shape)  # (K, H, W)
+            if len(scores) != len(dataset.classes):
+                raise ValueError(f"evaluate: expected a network of {len(dataset.classes)} classes, as {dataset.name} "
+                                 f"has, got one of {len(scores)}. Choose the data set that it was trained on.")
+            matrix.add(scores.argmax(axis=0), sample.label)
+            if progress is not None:
+                progress(index + 1, len(dataset))
     return matrix.scores()
 
 

@@ -100,22 +100,22 @@ class Graph(Wiring):
 
         Raises RuntimeError if no recorded forward is left.
         """
+        given = list(gys)
+        del gys  # this call would keep them alive to its end
+        return self.back_out(given, needs)
+
+    def back_out(self, gys: list[Any], needs: tuple[bool, ...] | None) -> Any:
+        """`backward`, which empties the list, so that each gradient is freed when it has been used."""
         if len(gys) != len(self.outputs):
             raise ValueError(f"Graph.backward: expected {len(self.outputs)} gradients ({', '.join(self.outputs)}), "
                              f"got {len(gys)}. Pass one for each output; None is allowed.")
         owed = self.owed(self.needed_nodes(), needs)
         nodes = self._last_cache()
         gradients: dict[str, Array] = {}
-        for name, gy in zip(self.outputs, gys, strict=True):
-            _add(gradients, name, gy)
+        for name in self.outputs:
+            _add(gradients, name, gys.pop(0))
         for node in reversed(nodes):
-            gy = [gradients.pop(name, None) for name in node.values]
-            if node.name not in owed or all(g is None for g in gy):
-                node.layer.discard_last()
-                continue
-            gxs = node.layer.backward(*gy, needs=tuple(name in owed for name in node.inputs))
-            for name, gx in zip(node.inputs, gxs if isinstance(gxs, tuple) else (gxs,), strict=True):
-                _add(gradients, name, gx)
+            _back_out(node, gradients, owed)
         gx = tuple(gradients.get(name) if name in owed else None for name in self.inputs)
         return gx if len(gx) > 1 else gx[0]
 
@@ -148,8 +148,13 @@ class Graph(Wiring):
     def load(self, state: dict[str, Array]) -> None:
         """Copy the numbers of `state` into the network's arrays. Nothing is changed if anything does not fit.
 
-        Raises ValueError naming the arrays that are missing, unknown, or of another shape or dtype.
+        Raises ValueError naming the arrays that are missing, unknown, or of another shape or dtype; RuntimeError for a
+        frozen network.
         """
+        frozen = next((name for name, p in self.parameters().items() if p.prepared is not None), None)
+        if frozen is not None:
+            raise RuntimeError(f"Graph.load: expected a network that can be changed, got {frozen!r}, which is frozen. "
+                               f"Call unfreeze() first, and freeze() again after.")
         own = self.state()
         faults = [f"{name} is missing" for name in own if name not in state]
         faults += [f"{name} is unknown" for name in state if name not in own]
@@ -175,12 +180,20 @@ class Graph(Wiring):
             node.layer.reseed(seeds)
 
     def freeze(self) -> "Graph":
-        """Make the weights read-only, for inference: a write to one raises. Returns the Graph."""
-        return self._set_writeable(False)
+        """Make the weights read-only, for inference: a write to one raises. Returns the Graph.
+
+        Since they cannot change, what fast kernels make of a weight beforehand is made once for each input size, at the
+        first forward, and kept beside it. That takes memory: up to a few times that of the weights.
+        """
+        for parameter in self.parameters().values():
+            parameter.freeze()
+        return self
 
     def unfreeze(self) -> "Graph":
-        """Undo `freeze`."""
-        return self._set_writeable(True)
+        """Undo `freeze`, and drop what was prepared."""
+        for parameter in self.parameters().values():
+            parameter.unfreeze()
+        return self
 
     def to(self, *, dtype: Any = None, device: str | None = None) -> "Graph":
         """Convert parameters and buffers to another dtype or device, gradients dropped; returns the Graph."""
@@ -189,9 +202,9 @@ class Graph(Wiring):
                 node.layer.to(dtype=dtype, device=device)
                 continue
             for parameter in node.layer.parameters().values():
-                parameter.data, parameter.grad = _converted(parameter.data, dtype, device), None
+                parameter.replace(_converted(parameter.data, dtype, device))
             for name, array in node.layer.buffers().items():
-                setattr(node.layer, name, _converted(array, dtype, device))
+                node.layer.set_buffer(name, _converted(array, dtype, device))
         return self
 
     def _has_open_caches(self) -> bool:
@@ -199,12 +212,6 @@ class Graph(Wiring):
         return bool(self._caches) or any(
             layer._has_open_caches() if isinstance(layer, Graph) else layer._caches for layer in layers
         )
-
-    def _set_writeable(self, writeable: bool) -> "Graph":
-        for parameter in self.parameters().values():
-            if isinstance(parameter.data, np.ndarray):
-                parameter.data.flags.writeable = writeable
-        return self
 
 
 def _apply(node: Node, xs: list[Any], record: bool) -> tuple[Any, ...]:
@@ -216,6 +223,17 @@ def _apply(node: Node, xs: list[Any], record: bool) -> tuple[Any, ...]:
         kind = TypeError if isinstance(error, TypeError) else ValueError  # a subclass may want other arguments
         raise kind(f"layer {node.name!r}: {error}") from error
     return y if len(node.values) > 1 else (y,)
+
+
+def _back_out(node: Node, gradients: dict[str, Array], owed: set[str]) -> None:
+    """Gradients of one node's outputs out, of its inputs in. A function, so that no name holds on to them after it."""
+    gys = [gradients.pop(name, None) for name in node.values]
+    if node.name not in owed or all(gy is None for gy in gys):
+        node.layer.discard_last()
+        return
+    gxs = node.layer.back_out(gys, tuple(name in owed for name in node.inputs))
+    for name, gx in zip(node.inputs, gxs if isinstance(gxs, tuple) else (gxs,), strict=True):
+        _add(gradients, name, gx)
 
 
 def _add(gradients: dict[str, Array], name: str, gradient: Array | None) -> None:

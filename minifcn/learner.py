@@ -16,6 +16,7 @@ import numpy as np
 from . import data, models, optim
 from .arrays import resolve_device, to_device, to_numpy
 from .data import Dataset
+from .fusion import fuse
 from .layers import SoftmaxCrossEntropy
 from .ops.check import Array
 from .prediction import Predictor
@@ -34,6 +35,7 @@ class Learner:
 
     Attributes:
         net, loss, optimizer: the network and what makes it learn.
+        runner: the Graph that does the network's work: the fused one, with the same layers, or the network itself.
         train_data, val_data: data sets; the training images resized and kept in memory, the others as they are.
         predictor: the network with all that prediction needs.
         iterations: how many there will be in all; set by `plan`, or from run.json. The learning rate depends on it.
@@ -54,22 +56,24 @@ class Learner:
         self.loss = SoftmaxCrossEntropy(weight=self.class_weights)
         self.optimizer = _optimizer(settings, self.net.parameters())
         self.augmentation = data.Augmentation(settings.flip, settings.scale, settings.crop)
-        self.predictor = Predictor(self.net, self.meta())
+        self.runner = fuse(self.net) if settings.fuse else self.net
+        self.predictor = Predictor(self.net, self.meta(), settings.fuse)
         self.iterations = 0
 
     def train_step(self, step: int) -> tuple[float, Array, Array]:
         """Iteration `step`: forward, loss, backward, update. Returns the loss, the prediction and the truth."""
         x, target = self.batch(step)  # (N, 3, H, W), (N, H, W)
         self._draw_dropout(step)
-        scores = self.net.forward(x, record=True)  # (N, K, H, W)
+        scores = self.runner.forward(x, record=True)  # (N, K, H, W)
         loss = float(self.loss.forward(scores, target, record=True))
         if not math.isfinite(loss):
             raise TrainingError(self._explain(loss, step, x))
-        gscores, _ = self.loss.backward(1.0)
-        self.net.backward(gscores, needs=(False,))  # nobody wants the gradient of the photograph
+        prediction = to_numpy(scores.argmax(axis=1))  # (N, H, W)
+        del scores  # what has no name is freed as soon as the last layer has used it
+        self.runner.backward(self.loss.backward(1.0)[0], needs=(False,))  # nobody wants the photograph's gradient
         self.optimizer.step(self.policy()(step))
         self.optimizer.zero_grad()
-        return loss, to_numpy(scores.argmax(axis=1)), to_numpy(target)
+        return loss, prediction, to_numpy(target)
 
     def batch(self, step: int) -> tuple[Array, Array]:
         """The images and labels of iteration `step`."""
@@ -144,8 +148,8 @@ class Learner:
         self.net.reseed(np.random.SeedSequence([self.settings.seed, step, 0, 2]))
 
     def _explain(self, loss: float, step: int, x: Array) -> str:
-        """Run the iteration once more, layer by layer, to name the first one that made a NaN or an infinity."""
-        self.net.discard()
+        """Run the iteration once more, unfused, to name the first layer that made a NaN or an infinity."""
+        self.runner.discard()
         self._draw_dropout(step)
         where = "the loss itself, on finite scores"
         for name, value in self.net.walk(x):

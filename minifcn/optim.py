@@ -14,6 +14,7 @@ network files: there biases learn twice as fast and do not decay.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -58,7 +59,12 @@ class Optimizer:
         self._begin_step()
         for name, p in moving.items():
             memory = [self._memory[f"{slot}.{name}"] for slot in self.slots]
-            self._update(p, memory, lr * float(p.lr_mult), self.weight_decay * float(p.decay_mult))
+            # Kernels update in place and want rows that follow each other: nearly always these are p's own arrays.
+            given: tuple[Any, ...] = (p.data, p.grad)
+            data, gradient = (array if array.flags.c_contiguous else array.copy() for array in given)
+            self._update(data, gradient, memory, lr * float(p.lr_mult), self.weight_decay * float(p.decay_mult))
+            if data is not p.data:
+                p.data[...] = data
 
     def zero_grad(self) -> None:
         """Forget all gradients, before the next backward adds to them."""
@@ -94,8 +100,9 @@ class Optimizer:
     def _begin_step(self) -> None:
         """Called once a step, before the parameters."""
 
-    def _update(self, p: Parameter, memory: list[Array], lr: float, decay: float) -> None:
-        raise NotImplementedError(f"{type(self).__name__}: write _update(self, p, memory, lr, decay)")
+    def _update(self, data: Array, gradient: Array, memory: list[Array], lr: float, decay: float) -> None:
+        """Change `data` and `memory` in place; all of them are C-contiguous."""
+        raise NotImplementedError(f"{type(self).__name__}: write _update(self, data, gradient, memory, lr, decay)")
 
     def _restore(self, state: Mapping[str, Array]) -> None:
         for name, array in self._memory.items():
@@ -128,8 +135,8 @@ class SGD(Optimizer):
         _check("SGD", "momentum", momentum, "from 0 to below 1", 0 <= momentum < 1)
         self.momentum = float(momentum)
 
-    def _update(self, p: Parameter, memory: list[Array], lr: float, decay: float) -> None:
-        kernels_for(p.data).sgd_update(p.data, p.grad, *memory, lr, self.momentum, decay)
+    def _update(self, data: Array, gradient: Array, memory: list[Array], lr: float, decay: float) -> None:
+        kernels_for(data).sgd_update(data, gradient, *memory, lr, self.momentum, decay)
 
 
 class Adam(Optimizer):
@@ -166,8 +173,8 @@ class Adam(Optimizer):
     def _begin_step(self) -> None:
         self.steps += 1
 
-    def _update(self, p: Parameter, memory: list[Array], lr: float, decay: float) -> None:
-        kernels_for(p.data).adam_update(p.data, p.grad, *memory, lr, *self.betas, self.eps, decay, self.steps)
+    def _update(self, data: Array, gradient: Array, memory: list[Array], lr: float, decay: float) -> None:
+        kernels_for(data).adam_update(data, gradient, *memory, lr, *self.betas, self.eps, decay, self.steps)
 
     def _restore(self, state: Mapping[str, Array]) -> None:
         super()._restore(state)
@@ -238,6 +245,6 @@ def _check_ready(who: str, name: str, p: Parameter) -> None:
         raise ValueError(f"{who}: expected the gradient of {name!r} as {p.data.dtype} of shape {p.data.shape}, got "
                          f"{p.grad.dtype} of shape {p.grad.shape}. "  # type: ignore[union-attr]
                          f"Look at the backward of its layer.")
-    if not getattr(p.data.flags, "writeable", True):  # CuPy's arrays do not have this flag
+    if p.prepared is not None or not getattr(p.data.flags, "writeable", True):  # CuPy's arrays have no such flag
         raise RuntimeError(f"{who}: expected parameters that can be changed, got {name!r}, which is read-only. "
                            f"Call unfreeze() on the network before training.")

@@ -18,6 +18,7 @@ import numpy as np
 from . import ops
 from .arrays import to_device, to_numpy
 from .data import VOID, Sample, read_image, resize_image, to_batch
+from .fusion import fuse
 from .graph import Graph
 from .ops.check import Array
 from .weights import load
@@ -57,26 +58,39 @@ class Preprocessing:
 
 @dataclass
 class Predictor:
-    """A network together with what its checkpoint says about it."""
+    """A network together with what its checkpoint says about it.
+
+    Attributes:
+        net, meta: as `minifcn.load` gives them.
+        fuse: whether layers that can be computed together are; see `minifcn.fuse`.
+    """
 
     net: Graph
     meta: dict[str, Any] = field(default_factory=dict)
+    fuse: bool = True
+
+    def __post_init__(self) -> None:
+        self._runner = fuse(self.net) if self.fuse else self.net
 
     @classmethod
-    def open(cls, source: "Graph | Predictor | str | os.PathLike") -> "Predictor":
-        """From a network, a checkpoint file, or a run folder (its best checkpoint, else its last)."""
+    def open(cls, source: "Graph | Predictor | str | os.PathLike", *, fuse: bool = True) -> "Predictor":
+        """From a network, a checkpoint file, or a run folder (its best checkpoint, else its last).
+
+        A network that comes from a file is frozen: it is here to predict, and nobody else has it.
+        """
         if isinstance(source, Predictor):
             return source
         if isinstance(source, Graph):
-            return cls(source, {})
-        return cls(*load(checkpoint_of(source)))
+            return cls(source, {}, fuse)
+        net, meta = load(checkpoint_of(source))
+        return cls(net.freeze(), meta, fuse)
 
     def scores(self, image: Array, size: tuple[int, int] | None = None) -> Array:
         """image (H, W, 3) uint8 -> class scores (K, h, w) on a grid of `size`, the image's own unless given."""
         weight = next(iter(self.net.parameters().values())).data
         x = Preprocessing.from_meta(self.meta)(image, weight.dtype)  # (1, 3, h, w)
         with evaluation_mode(self.net), np.errstate(over="ignore", invalid="ignore"):  # what comes out is looked at
-            y = self.net.forward(_beside(x, weight), record=False)  # (1, K, h, w)
+            y = self._runner.forward(_beside(x, weight), record=False)  # (1, K, h, w)
         size = size or image.shape[:2]
         if y.shape[2:] != tuple(size):
             y, _ = ops.resize_bilinear(y, output_size=size)
@@ -123,6 +137,19 @@ def checkpoint_of(path: str | os.PathLike) -> Path:
             return path / name
     raise FileNotFoundError(f"load: expected best.safetensors or last.safetensors in {path}, got neither. "
                             f"Give the folder that `minifcn train --out` wrote.")
+
+
+@contextlib.contextmanager
+def frozen(net: Graph) -> Iterator[None]:
+    """Read-only weights inside the `with` block, for many images in a row; afterwards as before. See `Graph.freeze`."""
+    changing = [parameter for parameter in net.parameters().values() if parameter.prepared is None]
+    for parameter in changing:
+        parameter.freeze()
+    try:
+        yield
+    finally:
+        for parameter in changing:
+            parameter.unfreeze()
 
 
 @contextlib.contextmanager

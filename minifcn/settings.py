@@ -25,6 +25,8 @@ class Settings:
         evaluations: how often the validation images are scored on the way, the end included.
         seed: of weights, dropout, order and augmentation.
         device: "cpu", "cuda[:i]" or "auto".
+        fuse: whether layers that can be computed together are; see `minifcn.fuse`.
+        winograd: whether convolutions may go by Winograd, which is faster and rounds more; False forbids it.
     """
 
     model: str = "fcn8s"
@@ -51,6 +53,8 @@ class Settings:
     evaluations: int = 8
     seed: int = 0
     device: str = "auto"
+    fuse: bool = True
+    winograd: bool = True
 
     def __post_init__(self) -> None:
         _one_of("class_weights", self.class_weights, ("none", "median", "enet"))

@@ -5,6 +5,7 @@
 One iteration is in `minifcn.learner`; the files of a run are in `minifcn.runs`.
 """
 
+import contextlib
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ import numpy as np
 from . import pictures
 from .evaluation import score
 from .interrupt import Interruptible
+from .kernels import use_winograd
 from .learner import Learner
 from .metrics import Scores
 from .prediction import Predictor
@@ -55,7 +57,12 @@ def train(
     FileExistsError for a folder that holds a run.
     """
     folder, progress = RunFolder(out), progress or for_this_terminal()
-    with progress, np.errstate(over="ignore", invalid="ignore"):  # the loss is watched: its message says more
+    settings = Settings.from_json(folder.read_info()["settings"]) if resume else settings
+    with (
+        progress,
+        np.errstate(over="ignore", invalid="ignore"),  # the loss is watched: its message says more
+        contextlib.nullcontext() if settings is None or settings.winograd else use_winograd(False),
+    ):
         training = _resumed(folder, progress) if resume else _started(settings, folder, overwrite, progress)
         with Interruptible() as interrupt:
             training.run(interrupt)
@@ -149,7 +156,8 @@ class Training:
         """Score and paint with the best network, or with the present one after an interrupt."""
         learner, folder = self.learner, self.folder
         finished = self.step >= learner.iterations
-        predictor = Predictor.open(folder.path) if finished else learner.predictor
+        fuse = learner.settings.fuse
+        predictor = Predictor.open(folder.path, fuse=fuse) if finished else learner.predictor
         scores = self.best_scores if finished else None
         scores = scores or score(predictor, learner.val_data)
         samples = [learner.val_data[index] for index in _spread(len(learner.val_data), SHOWN)]

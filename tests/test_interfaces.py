@@ -13,6 +13,7 @@ ANY = inspect.Parameter.empty  # an option without a default
 
 OPS = {
     "conv2d": (("x", "weight", "bias"), {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "prepared": None}),
+    "conv2d_relu": (("x", "weight", "bias"), {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "prepared": None}),
     "conv_transpose2d": (("x", "weight", "bias"), {"stride": 1, "padding": 0, "output_padding": 0, "groups": 1,
                                                    "dilation": 1, "output_size": None, "prepared": None}),
     "max_pool2d": (("x",), {"kernel_size": ANY, "stride": None, "padding": 0, "dilation": 1, "ceil_mode": False,
@@ -31,6 +32,8 @@ OPS = {
     "prelu": (("x", "weight"), {}),
     "batch_norm": (("x", "weight", "bias"), {"running_mean": ANY, "running_var": ANY, "training": ANY, "momentum": 0.1,
                                              "eps": 1e-5}),
+    "batch_norm_relu": (("x", "weight", "bias"), {"running_mean": ANY, "running_var": ANY, "training": ANY,
+                                                  "momentum": 0.1, "eps": 1e-5}),
     "local_response_norm": (("x",), {"size": ANY, "alpha": 1e-4, "beta": 0.75, "k": 1.0}),
     "dropout": (("x",), {"p": ANY, "rng": ANY, "training": ANY}),
     "spatial_dropout": (("x",), {"p": ANY, "rng": ANY, "training": ANY}),
@@ -44,13 +47,17 @@ OPS = {
 LAYERS = [
     "Conv2d", "ConvTranspose2d", "MaxPool2d", "MaxUnpool2d", "AvgPool2d", "AdaptiveAvgPool2d", "ResizeBilinear", "Crop",
     "Pad", "ReLU", "LeakyReLU", "PReLU", "Sigmoid", "Softmax", "BatchNorm2d", "LocalResponseNorm", "Dropout",
-    "SpatialDropout", "Concat", "Add", "Scale", "Linear", "SoftmaxCrossEntropy",
+    "SpatialDropout", "Concat", "Add", "Scale", "Linear", "SoftmaxCrossEntropy", "ConvReLU", "BatchNormReLU",
 ]
 
 KERNELS = {
     "conv2d": "x weight bias oh ow sh sw ph pw dh dw groups",
+    "conv2d_relu": "x weight bias oh ow sh sw ph pw dh dw groups",
+    "conv2d_prepared": "x data kind bias o kh kw oh ow sh sw ph pw dh dw groups",
+    "conv2d_relu_prepared": "x data kind bias o kh kw oh ow sh sw ph pw dh dw groups",
     "conv2d_grad_input": "gy weight h w sh sw ph pw dh dw groups",
     "conv2d_grad_weight": "gy x kh kw sh sw ph pw dh dw groups",
+    "channel_sums": "gy",
     "max_pool2d": "x oh ow kh kw sh sw ph pw dh dw",
     "max_pool2d_grad": "gy indices h w kh kw sh sw ph pw dh dw",
     "scatter": "gy indices h w",
@@ -88,6 +95,7 @@ def test_kernel(folder, name):
 
 
 @pytest.mark.parametrize(("prepare", "op"), [(ops.prepare_conv2d, ops.conv2d),
+                                             (ops.prepare_conv2d, ops.conv2d_relu),
                                              (ops.prepare_conv_transpose2d, ops.conv_transpose2d)])
 def test_a_prepared_weight_changes_nothing(prepare, op):
     rng = np.random.default_rng(0)
@@ -109,6 +117,7 @@ def test_a_graph_by_hand():
     assert list(g.parameters()) == ["conv1.weight", "conv1.bias"]
     g.train(), g.eval(), g.freeze(), g.unfreeze(), g.discard()
     g.load(g.state())
+    assert list(minifcn.fuse(g).state()) == list(g.state())
     assert minifcn.Graph(inputs=("image", "depth")).inputs == ("image", "depth")
 
 

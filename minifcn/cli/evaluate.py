@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from .options import DATA_HELP, add_json, print_json, show_scores
+from .options import DATA_HELP, add_json, add_speed, print_json, show_scores, speed_of
 
 
 def add_to(commands: Any) -> None:
@@ -16,14 +16,17 @@ def add_to(commands: Any) -> None:
     parser.add_argument("source", metavar="RUN_OR_FILE", help="a run folder (its best checkpoint) or a checkpoint file")
     parser.add_argument("--data", required=True, help=DATA_HELP)
     parser.add_argument("--split", default="val", help="default val")
+    add_speed(parser)
     add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     from ..evaluation import evaluate
+    from ..prediction import Predictor
     from ..progress import for_this_terminal
 
-    with for_this_terminal() as progress:
+    predictor = Predictor.open(arguments.source, fuse=arguments.fuse)
+    with for_this_terminal() as progress, speed_of(arguments):
         started = False
 
         def report(done: int, total: int) -> None:
@@ -33,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
                 started = True
             progress.update(done)
 
-        scores = evaluate(arguments.source, arguments.data, arguments.split, report)
+        scores = evaluate(predictor, arguments.data, arguments.split, report)
     if arguments.json:
         print_json(scores)
     else:

@@ -1,6 +1,7 @@
 """What several commands read from the command line in the same way."""
 
 import argparse
+import contextlib
 import json
 from typing import Any
 
@@ -42,6 +43,19 @@ def natural(text: str) -> int:
 
 def add_json(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print JSON, for programs")
+
+
+def add_speed(command: Any) -> None:
+    """What makes a network quick can be left out: to see what it brings, or to exclude it when something is odd."""
+    command.add_argument("--no-fuse", dest="fuse", action="store_false", help="compute every layer by itself")
+    command.add_argument("--no-winograd", dest="winograd", action="store_false", help="convolve exactly, and slower")
+
+
+def speed_of(arguments: argparse.Namespace) -> contextlib.AbstractContextManager:
+    """`--no-winograd` for a `with` block. Without it, what MINIFCN_WINOGRAD says."""
+    from ..arrays import use_winograd
+
+    return contextlib.nullcontext() if arguments.winograd else use_winograd(False)
 
 
 def print_json(value: Any) -> None:

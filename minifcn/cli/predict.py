@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .options import add_json, print_json
+from .options import add_json, add_speed, print_json, speed_of
 
 
 def add_to(commands: Any) -> None:
@@ -17,6 +17,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument("source", metavar="RUN_OR_FILE", help="a run folder (its best checkpoint) or a checkpoint file")
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="pictures: PNG, JPEG, BMP or TIFF")
     parser.add_argument("--out", default=".", metavar="FOLDER", help="where the results go (this folder)")
+    add_speed(parser)
     add_json(parser)
 
 
@@ -24,14 +25,15 @@ def run(arguments: argparse.Namespace) -> int:
     from ..prediction import Predictor
 
     _check_stems(arguments.images)
-    predictor = Predictor.open(arguments.source)
+    predictor = Predictor.open(arguments.source, fuse=arguments.fuse)
     out = Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
     facts = []
-    for name in arguments.images:
-        facts.append(_paint(predictor, name, out))
-        if not arguments.json:
-            _show(facts[-1])
+    with speed_of(arguments):
+        for name in arguments.images:
+            facts.append(_paint(predictor, name, out))
+            if not arguments.json:
+                _show(facts[-1])
     if arguments.json:
         print_json(facts)
     return 0

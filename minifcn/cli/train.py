@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 from ..settings import DEMONSTRATION, PHOTOGRAPHS, Settings
-from .options import DATA_HELP, add_json, count, natural, positive, print_json, show_scores, size
+from .options import DATA_HELP, add_json, add_speed, count, natural, positive, print_json, show_scores, size
 
 EXAMPLES = """\
 examples:
@@ -53,6 +53,7 @@ def add_to(commands: Any) -> None:
     rule.add_argument("--evaluations", type=count, help=f"scorings of the val images; {_default('evaluations')}")
     rule.add_argument("--seed", type=natural, help=f"of everything random; {_default('seed')}")
     rule.add_argument("--device", help=f"auto, cpu or cuda[:i]; {_default('device')}")
+    add_speed(rule)
     add_json(parser)
 
 
@@ -90,7 +91,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _refuse_changes(given: dict[str, Any], kept: dict[str, Any]) -> None:
     """A resumed run goes by its own settings: one that is given again must be the same."""
     for name, value in given.items():
-        before = tuple(kept[name]) if isinstance(kept[name], list) else kept[name]
+        before = kept.get(name, getattr(Settings, name, None))  # a run of an earlier version has fewer settings
+        before = tuple(before) if isinstance(before, list) else before
         if before != value:
             raise ValueError(f"train --resume: expected the settings that the run was started with ({name} {before}), "
                              f"got {name} {value}. Leave the option out, or start a new run in another folder.")

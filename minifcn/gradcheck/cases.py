@@ -112,6 +112,11 @@ def batch_norm() -> Iterator[Case]:
         yield layer.train(training), (X * (1 + np.arange(4)).reshape(1, 4, 1, 1) + shift,)
 
 
+def fused(make: Callable[[Any], Any], cases: Callable[[], Iterator[Case]]) -> Callable[[], Iterator[Case]]:
+    """The cases of a layer, each with a ReLU behind it."""
+    return lambda: ((make(layer), xs) for layer, xs in cases())
+
+
 def local_response_norm() -> Iterator[Case]:
     for size, alpha, beta, k in ((5, 1e-4, 0.75, 1.0), (3, 2.0, 0.75, 2.0), (4, 1.0, 0.5, 1.0), (1, 1.0, 1.0, 1.5)):
         yield layers.LocalResponseNorm(size, alpha, beta, k), (X,)
@@ -171,4 +176,6 @@ ROWS: dict[str, Callable[[], Iterable[Case]]] = {
     "Scale": elementwise(lambda: layers.Scale(0.01), lambda: layers.Scale(-3)),
     "Linear": linear,
     "SoftmaxCrossEntropy": softmax_cross_entropy,
+    "ConvReLU": fused(layers.ConvReLU, conv),
+    "BatchNormReLU": fused(layers.BatchNormReLU, batch_norm),
 }

@@ -5,8 +5,10 @@ from .add import Add
 from .avg_pool import AvgPool2d
 from .base import Layer, Parameter
 from .batch_norm import BatchNorm2d
+from .batch_norm_relu import BatchNormReLU
 from .concat import Concat
 from .conv import Conv2d
+from .conv_relu import ConvReLU
 from .conv_transpose import ConvTranspose2d
 from .crop import Crop
 from .dropout import Dropout, SpatialDropout
@@ -29,8 +31,10 @@ __all__ = [
     "Add",
     "AvgPool2d",
     "BatchNorm2d",
+    "BatchNormReLU",
     "Concat",
     "Conv2d",
+    "ConvReLU",
     "ConvTranspose2d",
     "Crop",
     "Dropout",

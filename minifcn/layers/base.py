@@ -30,6 +30,7 @@ class Parameter:
         grad: the sum of the gradients since it was last set to None; None before the first.
         lr_mult: times the learning rate. 0 means: not trained, and its gradient is not computed.
         decay_mult: times the weight decay.
+        prepared: while the numbers are read-only, the forms of them that layers prepared for fast kernels; else None.
     """
 
     def __init__(self, data: Array, lr_mult: float = 1.0, decay_mult: float = 1.0) -> None:
@@ -37,10 +38,35 @@ class Parameter:
         self.grad: Array | None = None
         self.lr_mult = lr_mult
         self.decay_mult = decay_mult
+        self.prepared: dict[Any, Any] | None = None
+        self._locked: Array | None = None  # what `freeze` made read-only and `unfreeze` makes writeable again
 
     @property
     def trains(self) -> bool:
         return self.lr_mult != 0
+
+    def replace(self, data: Array) -> None:
+        """Other numbers, of another dtype or device perhaps: the gradient is dropped, and what was prepared."""
+        frozen = self.prepared is not None
+        self.unfreeze()
+        self.data, self.grad = data, None
+        if frozen:
+            self.freeze()
+
+    def freeze(self) -> None:
+        """Make the numbers read-only, so that what is prepared from them cannot go stale. See `Graph.freeze`."""
+        if self.prepared is None:
+            self.prepared = {}
+            if isinstance(self.data, np.ndarray) and self.data.flags.writeable:  # CuPy's arrays have no such flag
+                self._locked = self.data
+                self._locked.flags.writeable = False
+
+    def unfreeze(self) -> None:
+        """Undo `freeze`, and drop what was prepared."""
+        self.prepared = None
+        if self._locked is not None:
+            self._locked.flags.writeable = True
+            self._locked = None
 
     def accumulate(self, gradient: Array | None) -> None:
         """Adopt the first gradient, add every later one to it. None is no contribution."""
@@ -105,6 +131,14 @@ class Layer:
         """
         return self._backward(self._last_cache(), needs, *gys)
 
+    def back_out(self, gys: list[Any], needs: tuple[bool, ...] | None) -> Any:
+        """`backward` for a Graph, which gives its gradients away: who takes one out of the list may be done with it.
+
+        An argument is kept alive by the caller until the call is over; for a layer that needs another map of the same
+        size after it has used gy, as a fused one does, that would be one map more than it needs.
+        """
+        return self.backward(*gys, needs=needs)
+
     def discard_last(self) -> None:
         """Forget the last recorded forward, for which nobody will ask the gradient."""
         self._last_cache()
@@ -120,6 +154,10 @@ class Layer:
     def buffers(self) -> dict[str, Array]:
         """Name -> array that belongs to the layer's state but is not learned."""
         return {name: getattr(self, name) for name in self.buffer_names}
+
+    def set_buffer(self, name: str, array: Array) -> None:
+        """Put another array in the place of a buffer."""
+        setattr(self, name, array)
 
     def train(self, mode: bool = True) -> "Layer":
         """Training mode (or, with False, evaluation mode); returns the layer."""

@@ -1,5 +1,6 @@
 """Batch normalisation as a layer: the op `batch_norm`, its two parameters and its two running averages."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -40,11 +41,15 @@ class BatchNorm2d(Layer):
         self.running_mean = np.zeros(num_features, dtype)
         self.running_var = np.ones(num_features, dtype)
 
-    def _forward(self, x: Array) -> tuple[Array, tuple]:
-        return ops.batch_norm(
+    def apply(self, op: Callable[..., tuple[Array, tuple]], x: Array) -> tuple[Array, tuple]:
+        """`ops.batch_norm`, or an op fused with it, with what this layer owns: its output and cache."""
+        return op(
             x, self.weight.data, self.bias.data, running_mean=self.running_mean, running_var=self.running_var,
             training=self.training, momentum=self.momentum, eps=self.eps,
         )
+
+    def _forward(self, x: Array) -> tuple[Array, tuple]:
+        return self.apply(ops.batch_norm, x)
 
     def _backward(self, cache: tuple, needs: tuple[bool, ...] | None, gy: Array) -> Array | None:
         return weighted_backward(self, ops.batch_norm_backward, cache, needs, gy)

@@ -1,5 +1,6 @@
 """Convolution as a layer: the op `conv2d` and the filters that it learns."""
 
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 from .. import init, ops
 from ..ops.check import Array
 from ..ops.geometry import extent, pair, parse_padding
+from ._prepared import prepared_form
 from .base import Affine, Layer, Parameter, weighted_backward
 
 
@@ -43,11 +45,14 @@ class Conv2d(Layer):
         self.weight = Parameter(init.make(weight_init, shape, rng, dtype))
         self.bias = Parameter(init.make(bias_init, (out_channels,), rng, dtype)) if bias else None
 
+    def apply(self, op: Callable[..., tuple[Array, tuple]], x: Array) -> tuple[Array, tuple]:
+        """`ops.conv2d`, or an op fused with it, with this layer's parameters and settings: its output and cache."""
+        options = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation, "groups": self.groups}
+        prepared = prepared_form(self.weight, ops.prepare_conv2d, x, **options)
+        return op(x, self.weight.data, self.bias.data if self.bias else None, **options, prepared=prepared)
+
     def _forward(self, x: Array) -> tuple[Array, tuple]:
-        return ops.conv2d(
-            x, self.weight.data, self.bias.data if self.bias else None, stride=self.stride,
-            padding=self.padding, dilation=self.dilation, groups=self.groups,
-        )
+        return self.apply(ops.conv2d, x)
 
     def _backward(self, cache: tuple, needs: tuple[bool, ...] | None, gy: Array) -> Array | None:
         return weighted_backward(self, ops.conv2d_backward, cache, needs, gy)

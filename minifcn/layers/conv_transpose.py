@@ -8,6 +8,7 @@ import numpy as np
 from .. import init, ops
 from ..ops.check import Array
 from ..ops.geometry import extent, pair, parse_padding
+from ._prepared import prepared_form
 from .base import Affine, Layer, Parameter, weighted_backward
 from .conv import check_channels
 
@@ -49,11 +50,13 @@ class ConvTranspose2d(Layer):
         self.bias = Parameter(init.make(bias_init, (out_channels,), rng, dtype)) if bias else None
 
     def _forward(self, x: Array) -> tuple[Array, tuple]:
-        return ops.conv_transpose2d(
-            x, self.weight.data, self.bias.data if self.bias else None, stride=self.stride,
-            padding=self.padding, output_padding=self.output_padding,
-            groups=self.groups, dilation=self.dilation, output_size=self.output_size,
-        )
+        options = {
+            "stride": self.stride, "padding": self.padding, "output_padding": self.output_padding,
+            "groups": self.groups, "dilation": self.dilation, "output_size": self.output_size,
+        }
+        prepared = prepared_form(self.weight, ops.prepare_conv_transpose2d, x, **options)
+        bias = self.bias.data if self.bias else None
+        return ops.conv_transpose2d(x, self.weight.data, bias, **options, prepared=prepared)
 
     def _backward(self, cache: tuple, needs: tuple[bool, ...] | None, gy: Array) -> Array | None:
         return weighted_backward(self, ops.conv_transpose2d_backward, cache, needs, gy)

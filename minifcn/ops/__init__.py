@@ -9,8 +9,10 @@ from .adaptive_avg_pool import adaptive_avg_pool2d, adaptive_avg_pool2d_backward
 from .add import add, add_backward
 from .avg_pool import avg_pool2d, avg_pool2d_backward
 from .batch_norm import batch_norm, batch_norm_backward
+from .batch_norm_relu import batch_norm_relu, batch_norm_relu_backward
 from .concat import concat, concat_backward
 from .conv import conv2d, conv2d_backward
+from .conv_relu import conv2d_relu, conv2d_relu_backward
 from .conv_transpose import conv_transpose2d, conv_transpose2d_backward
 from .crop import crop, crop_backward
 from .dropout import dropout, dropout_backward, spatial_dropout, spatial_dropout_backward
@@ -35,8 +37,10 @@ __all__ = [
     "add", "add_backward",
     "avg_pool2d", "avg_pool2d_backward",
     "batch_norm", "batch_norm_backward",
+    "batch_norm_relu", "batch_norm_relu_backward",
     "concat", "concat_backward",
     "conv2d", "conv2d_backward",
+    "conv2d_relu", "conv2d_relu_backward",
     "conv_transpose2d", "conv_transpose2d_backward",
     "convert_indices",
     "crop", "crop_backward",

@@ -32,24 +32,9 @@ def batch_norm(
     Raises ValueError for shapes that do not fit, or for a single value per channel in training; TypeError for dtypes
     or devices that differ.
     """
-    op = "batch_norm"
-    check_array(op, "x", x, "N C H W")
-    arrays = {"weight": weight, "bias": bias, "running_mean": running_mean, "running_var": running_var}
-    for name, array in arrays.items():
-        if getattr(array, "shape", None) != (x.shape[1],):
-            raise ValueError(f"{op}: expected {name} of shape ({x.shape[1]},), one number for each channel of x, got "
-                             f"{getattr(array, 'shape', array)}. Change num_features of the layer or the input.")
-    check_alike(op, x, **arrays)
-    check_settings(op, momentum, eps)
-    kernels = kernels_for(x)
-    if training:
-        _check_enough_values(op, x)
-        mean, var = kernels.batch_norm_statistics(x)  # (C,), (C,)
-        _update_running(running_mean, running_var, mean, var, x.size // x.shape[1], momentum)
-    else:
-        mean, var = running_mean.copy(), running_var  # a copy for the cache: a later training step changes it in place
-    inv_std = 1 / array_module(x).sqrt(var + float(eps))  # (C,)
-    y = kernels.batch_norm_normalize(x, mean, inv_std, weight, bias)
+    mean, inv_std = checked_statistics(
+        "batch_norm", x, weight, bias, running_mean, running_var, training, momentum, eps)
+    y = kernels_for(x).batch_norm_normalize(x, mean, inv_std, weight, bias)
     return y, (x, mean, inv_std, weight, training)
 
 
@@ -68,6 +53,29 @@ def batch_norm_backward(gy: Array, cache: tuple, *, needs: tuple[bool, ...] | No
     grad = kernels.batch_norm_grad if training else kernels.batch_norm_frozen_grad
     gradients = grad(gy, x, mean, inv_std, weight)
     return tuple(gradient if need else None for gradient, need in zip(gradients, needs, strict=True))
+
+
+def checked_statistics(
+    op: str, x: Array, weight: Array, bias: Array, running_mean: Array, running_var: Array, training: bool,
+    momentum: float, eps: float,
+) -> tuple[Array, Array]:
+    """The arguments of `batch_norm` checked, the running statistics updated: mean (C,) and 1 / deviation (C,)."""
+    check_array(op, "x", x, "N C H W")
+    arrays = {"weight": weight, "bias": bias, "running_mean": running_mean, "running_var": running_var}
+    for name, array in arrays.items():
+        if getattr(array, "shape", None) != (x.shape[1],):
+            raise ValueError(f"{op}: expected {name} of shape ({x.shape[1]},), one number for each channel of x, got "
+                             f"{getattr(array, 'shape', array)}. Change num_features of the layer or the input.")
+    check_alike(op, x, **arrays)
+    check_settings(op, momentum, eps)
+    kernels = kernels_for(x)
+    if training:
+        _check_enough_values(op, x)
+        mean, var = kernels.batch_norm_statistics(x)  # (C,), (C,)
+        _update_running(running_mean, running_var, mean, var, x.size // x.shape[1], momentum)
+    else:
+        mean, var = running_mean.copy(), running_var  # a copy for the cache: a later training step changes it in place
+    return mean, 1 / array_module(x).sqrt(var + float(eps))
 
 
 def check_settings(who: str, momentum: float, eps: float) -> None:

@@ -33,7 +33,7 @@ def conv_transpose2d(
         padding: rows and columns *removed* from the output's sides (it undoes a convolution's padding).
         output_padding: rows and columns added at the bottom and right, less than stride or dilation.
         output_size: (OH, OW) wanted, instead of output_padding.
-        prepared: from `prepare_conv_transpose2d` for this weight, or None.
+        prepared: from `prepare_conv_transpose2d` for this weight and these sizes, or None; others are ignored.
 
     Returns:
         y (N, O, OH, OW) with OH = stride*(H-1) + dilation*(KH-1) + 1 - top - bottom + output_padding, and the cache.
@@ -50,7 +50,7 @@ def conv_transpose2d(
     steps = (*pair(op, "stride", stride, 1), *parse_padding(op, padding)[::2], *pair(op, "dilation", dilation, 1))
     oh, ow = size_of_output(op, x.shape[2:], weight.shape[2:], stride, padding, dilation, output_padding, output_size)
     kernels = kernels_for(x)
-    if prepared is not None and prepared.made_for(kernels, weight):
+    if prepared is not None and prepared.made_for(weight, *x.shape[2:], oh, ow, *steps, groups):
         kh, kw = weight.shape[2:]
         y = kernels.conv_transpose2d_prepared(x, prepared.data, prepared.kind, oh, ow, kh, kw, *steps, groups)
     else:
@@ -70,7 +70,7 @@ def conv_transpose2d_backward(gy: Array, cache: tuple, *, needs: tuple[bool, ...
     gx = kernels.conv2d(gy, weight, None, *x.shape[2:], *steps, groups) if need_x else None
     # x takes the part of a convolution's gy here: it is the small map, and gy the large one that was convolved.
     gweight = kernels.conv2d_grad_weight(x, gy, *weight.shape[2:], *steps, groups) if need_weight else None
-    gbias = gy.sum(axis=(0, 2, 3)) if need_bias and has_bias else None
+    gbias = kernels.channel_sums(gy) if need_bias and has_bias else None
     return gx, gweight, gbias
 
 

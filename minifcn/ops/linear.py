@@ -1,11 +1,15 @@
 """A linear layer, y = x W^T + bias: every output is a weighted sum of all inputs.
 
 It is the convolution whose kernel is as large as its input, which is what turns a classifier into a fully convolutional
-network (Long, Shelhamer, Darrell 2015, section 3.1).
+network (Long, Shelhamer, Darrell 2015, section 3.1). Here each row becomes an image of one pixel with F channels, and
+the convolution is 1x1: its passes do the work.
 """
 
+from ..kernels import kernels_for
 from .check import Array, check_alike, check_array, check_gradient, wanted
 from .conv import check_bias
+
+STEPS = (1, 1, 0, 0, 1, 1, 1)  # sh, sw, ph, pw, dh, dw, groups of the convolution
 
 
 def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, tuple]:
@@ -27,10 +31,8 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, t
         raise ValueError(f"{op}: expected x with {weight.shape[1]} features (weight {weight.shape} is (O, F)), "
                          f"got {x.shape[1]}. Change in_features of the layer or the input.")
     check_bias(op, bias, weight.shape[0])
-    y = x @ weight.T  # (N, O)
-    if bias is not None:
-        y += bias
-    return y, (x, weight, bias is not None)
+    y = kernels_for(x).conv2d(_pixels(x), _pixels(weight), bias, 1, 1, *STEPS)  # (N, O, 1, 1)
+    return _rows(y), (x, weight, bias is not None)
 
 
 def linear_backward(gy: Array, cache: tuple, *, needs: tuple[bool, ...] | None = None) -> tuple[Array | None, ...]:
@@ -39,7 +41,17 @@ def linear_backward(gy: Array, cache: tuple, *, needs: tuple[bool, ...] | None =
     x, weight, has_bias = cache
     check_gradient(op, gy, (x.shape[0], weight.shape[0]), x.dtype)
     need_x, need_weight, need_bias = wanted(op, needs, 3)
-    gx = gy @ weight if need_x else None  # (N, F)
-    gweight = gy.T @ x if need_weight else None  # (O, F)
-    gbias = gy.sum(axis=0) if need_bias and has_bias else None  # (O,)
+    kernels, gy = kernels_for(gy), _pixels(gy)  # (N, O, 1, 1)
+    gx = _rows(kernels.conv2d_grad_input(gy, _pixels(weight), 1, 1, *STEPS)) if need_x else None  # (N, F)
+    gweight = _rows(kernels.conv2d_grad_weight(gy, _pixels(x), 1, 1, *STEPS)) if need_weight else None  # (O, F)
+    gbias = kernels.channel_sums(gy) if need_bias and has_bias else None  # (O,)
     return gx, gweight, gbias
+
+
+def _pixels(rows: Array) -> Array:
+    """(N, F) as images of one pixel, (N, F, 1, 1)."""
+    return rows[:, :, None, None]
+
+
+def _rows(pixels: Array) -> Array:
+    return pixels[:, :, 0, 0]
