@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
+import minifcn
 from minifcn import ops
+
+
+@pytest.fixture(params=["reference", "array", "cpu"], autouse=True)
+def folder(request):
+    """Every test here runs on each kernel folder."""
+    with minifcn.use_kernels(request.param):
+        yield request.param
 
 
 @pytest.fixture
@@ -94,6 +102,15 @@ def test_nan_stays_in_its_row(arrays):
     x[1, 3] = np.nan
     y, _ = ops.linear(x, weight, bias)
     np.testing.assert_array_equal(np.isnan(y), np.broadcast_to([[False], [True], [False]], (3, 4)))
+
+
+@pytest.mark.parametrize(("n", "f", "o"), [(0, 3, 2), (2, 0, 3), (2, 3, 0)])
+def test_nothing_to_sum_or_nobody_to_sum_for(n, f, o):
+    y, cache = ops.linear(np.ones((n, f)), np.ones((o, f)), np.arange(float(o)))
+    gx, gweight, gbias = ops.linear_backward(y, cache)
+    assert (y.shape, gx.shape, gweight.shape, gbias.shape) == ((n, o), (n, f), (o, f), (o,))
+    assert f or (y == np.arange(o)).all()
+    assert not gweight.any()
 
 
 X, WEIGHT, BIAS = np.zeros((3, 5)), np.zeros((4, 5)), np.zeros(4)

@@ -264,6 +264,25 @@ def test_settings_of_their_own(rng):
 
 
 @BOTH
+def test_arrays_of_any_layout_are_moved_alike(rng, make):
+    """Kernels update in place and trust that rows follow each other: what lies otherwise comes out the same."""
+    results = []
+    for data, gradient in ((np.ascontiguousarray, np.ascontiguousarray), (np.asfortranarray, np.asfortranarray),
+                           (lambda a: np.repeat(a, 2, axis=-1)[..., ::2], np.flip)):
+        rng = np.random.default_rng(1)
+        p = Parameter(data(rng.normal(size=(3, 2, 2))))
+        optimizer, own = make({"p": p}, lr=0.1, weight_decay=0.01), p.data
+        for _ in range(3):
+            g = rng.normal(size=p.data.shape)
+            p.grad = gradient(g) if gradient is not np.flip else np.flip(np.flip(g).copy())
+            optimizer.step()
+        assert p.data is own
+        results.append(p.data)
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
+
+
+@BOTH
 def test_a_bad_step_moves_nothing(rng, make):
     parameters = two_parameters(rng)
     optimizer, who = make(parameters, lr=0.1), make.__name__

@@ -7,6 +7,8 @@ With the taps copied into columns X (C*KH*KW, positions) and the filters as a ma
 so all the arithmetic is done by the matrix product of BLAS (or cuBLAS), and what is left to write is the copying.
 """
 
+import math
+
 from .. import array_module
 from ._columns import col2im_add, im2col, pad_input, tiles
 
@@ -21,7 +23,8 @@ def conv2d(x, weight, bias, oh, ow, sh, sw, ph, pw, dh, dw, groups):
     for images, rows in tiles(x.shape[0], oh, ow, x.shape[1] * kh * kw):
         columns = im2col(xp, padded, images, rows, ow, kh, kw, sh, sw, dh, dw, groups)
         product = xp.matmul(matrix, columns)  # (groups, O/groups, m*rows*ow)
-        y[images, :, rows] = product.reshape(filters, -1, rows.stop - rows.start, ow).swapaxes(0, 1)
+        height, together = rows.stop - rows.start, images.stop - images.start
+        y[images, :, rows] = product.reshape(filters, together, height, ow).swapaxes(0, 1)
     if bias is not None:
         y += bias[:, None, None]
     return y
@@ -57,5 +60,6 @@ def conv2d_grad_weight(gy, x, kh, kw, sh, sw, ph, pw, dh, dw, groups):
 
 def _positions(xp, gy, images, rows, groups):
     """One tile of gy as a matrix for each group: (groups, O/groups, m*rows*ow)."""
-    filters = gy.shape[1]
-    return gy[images, :, rows].swapaxes(0, 1).reshape(groups, filters // groups, -1)
+    part = gy[images, :, rows].swapaxes(0, 1)  # (O, m, rows, ow)
+    filters, *positions = part.shape
+    return part.reshape(groups, filters // groups, math.prod(positions))
