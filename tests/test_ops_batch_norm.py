@@ -12,9 +12,9 @@ from minifcn.layers import BatchNorm2d
 SHAPE = (2, 3, 4, 5)  # (N, C, H, W), no two alike
 
 
-@pytest.fixture(params=["reference", "array"], autouse=True)
+@pytest.fixture(params=["reference", "array", "cpu"], autouse=True)
 def folder(request):
-    """Every test here runs on both kernel folders."""
+    """Every test here runs on every kernel folder."""
     with minifcn.use_kernels(request.param):
         yield request.param
 

@@ -11,9 +11,9 @@ SHAPE = (2, 6, 3, 4)  # (N, C, H, W)
 STRONG = {"alpha": 0.7, "beta": 0.6, "k": 1.5}  # settings under which every term of the gradient matters
 
 
-@pytest.fixture(params=["reference", "array"], autouse=True)
+@pytest.fixture(params=["reference", "array", "cpu"], autouse=True)
 def folder(request):
-    """Every test here runs on both kernel folders."""
+    """Every test here runs on every kernel folder."""
     with minifcn.use_kernels(request.param):
         yield request.param
 

@@ -14,9 +14,9 @@ from minifcn.ops.softmax_cross_entropy import REDUCTIONS
 SHAPE = (3, 4, 2, 5)  # (N, C, H, W)
 
 
-@pytest.fixture(params=["reference", "array"], autouse=True)
+@pytest.fixture(params=["reference", "array", "cpu"], autouse=True)
 def folder(request):
-    """Every test here runs on both kernel folders."""
+    """Every test here runs on every kernel folder."""
     with minifcn.use_kernels(request.param):
         yield request.param
 

@@ -13,9 +13,9 @@ from minifcn.optim import SGD, Adam, Fixed, Poly, Step
 BOTH = pytest.mark.parametrize("make", [SGD, Adam])
 
 
-@pytest.fixture(params=["reference", "array"], autouse=True)
+@pytest.fixture(params=["reference", "array", "cpu"], autouse=True)
 def folder(request):
-    """Every test here runs on both kernel folders."""
+    """Every test here runs on every kernel folder."""
     with minifcn.use_kernels(request.param):
         yield request.param
 
