@@ -11,12 +11,12 @@ PIP := $(PY) -m pip install --quiet
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' minifcn/__init__.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo pictures test test-full clean
+.PHONY: help demo pictures test test-full bench clean
 
 help: ## show this list (the default)
 	@echo "minifcn $(VERSION). The first target that needs it makes an environment in .venv; then nothing is downloaded."
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | awk -F@ '{ printf "%-18s %s\n", $$1, $$2 }'
-	@echo "Settings: make demo DEMO_OUT=FOLDER; for another Python: make clean test PYTHON=/path/to/python3"
+	@echo "Settings: make demo DEMO_OUT=FOLDER; make bench BENCH=OPTIONS; for another Python: make clean test PYTHON=/path/to/python3"
 
 demo: .venv/demo-$(VERSION) ## train a network on built-in street scenes: about two minutes, then look at its picture
 	.venv/bin/minifcn train --data street --out "$(DEMO_OUT)" --overwrite
@@ -29,6 +29,9 @@ test: .venv/test-$(VERSION) ## run the test suite, without the thousands of rand
 
 test-full: .venv/test-$(VERSION) ## run those thousands of random cases
 	$(PY) -m pytest -q -m full
+
+bench: .venv/bench-$(VERSION) ## measure every pass and whole networks beside PyTorch: BENCH="--quick --rows LRN"
+	$(PY) -m benchmarks.cpu $(BENCH)
 
 clean: ## remove the environment, builds and caches (runs/ stays)
 	rm -rf .venv build dist minifcn.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
@@ -56,4 +59,9 @@ clean: ## remove the environment, builds and caches (runs/ stays)
 .venv/test-$(VERSION): .venv/made
 	@echo "Installing minifcn, what it needs and what its tests need into .venv (some 150 MB the first time)"
 	@$(PIP) -e ".[test,viz]"
+	@touch $@
+
+.venv/bench-$(VERSION): .venv/made
+	@echo "Installing minifcn, PyTorch and ONNX Runtime into .venv (up to some GB the first time)"
+	@$(PIP) -e ".[parity]"
 	@touch $@

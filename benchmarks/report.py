@@ -1,0 +1,132 @@
+"""The results as a table for people and as JSON for programs, and the verdict on each row."""
+
+import json
+from typing import Any
+
+from minifcn.progress import clock
+
+COLUMNS = ("row", "N", "threads", "ours ms", "PyTorch ms", "other ms", "ratio", "bar (aim)", "verdict", "GFLOP/s",
+           "% peak", "GB/s", "% copy", "error", "its error", "turns")
+OTHERS = {"channels_last": "cl", "fused": "fu", "onnxruntime": "ort"}  # what stands behind a time of "other ms"
+
+NOT_MEASURED = """\
+How to read it. ratio: the better of PyTorch's times over ours. other ms: PyTorch in channels_last (cl) or with the
+fused update (fu), ONNX Runtime (ort, outside the ratio). GFLOP/s: of the direct algorithm, so Winograd may exceed the
+peak. GB/s: what must be moved at least, held to a copy of as many bytes in the same turns. error: against float64,
+relative to the largest number. turns: how often each side was measured; fewer than 7 where one call takes over 2 s.
+
+Not measured: float16 and bfloat16, more than these threads, torch.compile (it needs a C++ compiler at run time),
+PyTorch with weights reordered ahead of time, data loading, compilation and other costs of the first call, energy."""
+
+
+def verdict(ratio: float | None, bar: float | None) -> str:
+    """ "ok", "BELOW" or, without a bar or a peer, nothing."""
+    if ratio is None or bar is None:
+        return ""
+    return "ok" if ratio >= bar else "BELOW"
+
+
+def judged(result: dict[str, Any]) -> dict[str, Any]:
+    """A result with ratio, verdict and shares of the limits worked out from what was measured."""
+    result = dict(result)
+    peers = {name: ms for name, ms in result["peers_ms"].items() if name != "onnxruntime"}
+    ours = result["ours_ms"]
+    result["ratio"] = min(peers.values()) / ours if peers else None
+    result["ratio_default"] = peers["default"] / ours if "default" in peers else None
+    result["verdict"] = verdict(result["ratio"], result["bar"])
+    if result["error"] is not None and result["error"] > result["allowed_error"]:
+        result["verdict"] = (result["verdict"] + " INEXACT").strip()
+    if result["flops"]:
+        result["gflops"] = result["flops"] / ours / 1e6
+        result["percent_of_peak"] = 100 * result["gflops"] / result["peak_gflops"]
+    if result["traffic"]:
+        result["gbs"] = result["traffic"] / ours / 1e6
+        result["percent_of_copy"] = 100 * result["copy_ms"] / ours
+    return result
+
+
+def below(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that miss their bar or are not exact enough."""
+    return [result for result in results if result["verdict"] not in ("", "ok")]
+
+
+def cells(result: dict[str, Any]) -> list[str]:
+    """One line of the table, cell by cell."""
+    bar, aim, turns = result["bar"], result["aim"], result["turns"]
+    peers = result["peers_ms"]
+    others = " ".join(f"{_ms(peers[name])}{short}" for name, short in OTHERS.items() if name in peers)
+    folders = "; ".join(f"{name} {_ms(ms)} ms" for name, ms in result.get("folders_ms", {}).items())
+    return [
+        result["title"] + (f" ({folders})" if folders else ""), str(result["batch"]), str(result["threads"]),
+        _ms(result["ours_ms"]), _ms(peers.get("default")), others,
+        f"{result['ratio']:.2f}" if result["ratio"] else "",
+        "" if bar is None else f"{bar:g} ({aim:g})" if aim else f"{bar:g}",
+        result["verdict"], _number(result.get("gflops")), _number(result.get("percent_of_peak")),
+        _number(result.get("gbs")), _number(result.get("percent_of_copy")),
+        _error(result["error"]), _error(result["peer_error"]), str(turns),
+    ]
+
+
+def line(result: dict[str, Any]) -> str:
+    """The same for a terminal, while the benchmark runs."""
+    return _aligned(cells(result))
+
+
+def heading() -> str:
+    return _aligned(["row", "N", "t", "ours ms", "PyTorch", "other ms", "ratio", "bar (aim)", "", "GFLOP/s", "%peak",
+                     "GB/s", "%copy", "error", "PyTorch's", "n"])
+
+
+def summary(results: list[dict[str, Any]], memory: list[dict[str, Any]]) -> list[str]:
+    judged_rows = [r for r in [*results, *memory] if r["verdict"]]
+    short = below([*results, *memory])
+    text = [f"{len(judged_rows) - len(short)} of {len(judged_rows)} rows with a bar reach it."]
+    text += [f"  {r['verdict']}: {r['title']}, N = {r['batch']}, {r['threads']} threads: "
+             f"{r['ratio']:.2f} of {r['bar']:g}" if r["ratio"] and r["bar"] else f"  {r['verdict']}: {r['title']}"
+             for r in short]
+    return text
+
+
+def memory_lines(memory: list[dict[str, Any]]) -> list[str]:
+    return [f"{r['title']}, N = {r['batch']}: ours {r['ours_mib']:.0f} MiB, PyTorch {r['peer_mib']:.0f} MiB, ratio "
+            f"{r['ratio']:.2f} of {r['bar']:g} {r['verdict']}" if r["ratio"] else
+            f"{r['title']}, N = {r['batch']}: ours {r['ours_mib']:.0f} MiB" for r in memory]
+
+
+def markdown(report: dict[str, Any], machine: list[str]) -> str:
+    """The whole report as a page."""
+    limits = [f"{threads} thread{'s' if int(threads) > 1 else ''}: {peak:.0f} GFLOP/s from registers, copy of 256 MiB "
+              f"{report['copy_gbs'][threads]:.1f} GB/s" for threads, peak in report["peak_gflops"].items()]
+    table = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
+    table += ["| " + " | ".join(cells(result)) + " |" for result in report["rows"]]
+    memory = ["Peak memory of a training step, less what import alone takes:", "",
+              *(f"- {text}" for text in memory_lines(report["memory"]))] if report["memory"] else []
+    parts = [f"# CPU benchmark, {report['date']}", "", *(f"- {text}" for text in [*machine, *limits]),
+             f"- measured in {clock(report['seconds'])}", "", *summary(report["rows"], report["memory"]), "",
+             *table, "", *memory, "", NOT_MEASURED, ""]
+    return "\n".join(parts)
+
+
+def as_json(report: dict[str, Any]) -> bytes:
+    return (json.dumps(report, indent=1) + "\n").encode()
+
+
+def _ms(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3f}" if value < 1 else f"{value:.2f}" if value < 100 else f"{value:.0f}"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.0f}" if value >= 10 else f"{value:.1f}"
+
+
+def _error(value: float | None) -> str:
+    return "" if value is None else f"{value:.1e}"
+
+
+def _aligned(texts: list[str]) -> str:
+    widths = (66, 2, 2, 9, 9, 18, 6, 9, 7, 7, 5, 6, 5, 8, 9, 3)
+    words = (0, 8)  # these begin on the left, numbers end on the right
+    return " ".join(f"{text:<{width}}" if column in words else f"{text:>{width}}"
+                    for column, (text, width) in enumerate(zip(texts, widths, strict=True)))
