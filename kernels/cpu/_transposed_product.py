@@ -5,6 +5,11 @@
     C[r, lane]       one tile of positions: what the micro-kernel makes, and what `_place` cuts up into the output
 """
 
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
 from ._compile import compiled
 from ._micro_kernel import MOST_ROWS, at, multiply_tile
 
@@ -36,55 +41,52 @@ def multiply(part, start, stop, by_tiles, tiles, panels, chunk, gy, weight, gx, 
 @compiled
 def _pack_positions(a, gy, start, stop, taps, grid, member):
     """Positions start:stop, counted through images, P and Q, into columns 0:stop-start of A."""
+    filters = gy.shape[1] // member[1]
+    for k in range(a.shape[0]):
+        o, i2, j2 = k % filters, k // filters % taps[0], k // filters // taps[0]
+        _pack_plane(a[k], gy, member[0] * filters + o, i2, j2, start, stop, grid)
+
+
+@compiled
+def _pack_plane(line, gy, o, i2, j2, start, stop, grid):
+    """One row of A: channel o of gy, shifted by i2 rows and j2 columns, row after row of positions."""
     images, _, oh, ow = gy.shape
-    rows, columns, filters = grid[1] - grid[0], grid[3] - grid[2], gy.shape[1] // member[1]
-    position = start
-    while position < stop:  # row by row
-        row, left = position // columns, position % columns
-        n, p = row // rows, grid[0] + row % rows
-        count = min(columns - left, stop - position)
-        column = position - start
-        k = 0
-        for j2 in range(taps[1]):
-            q = grid[2] + left - j2
-            before = min(count, max(0, -q))  # zeros left of the image, then pixels up to `inside`, then zeros again
-            inside = min(count, max(before, ow - q))
-            for i2 in range(taps[0]):
-                outside = n >= images or p - i2 < 0 or p - i2 >= oh
-                for o in range(filters):
-                    to = a[k, column : column + count]
-                    k += 1
-                    if outside:
-                        to[:] = 0
-                        continue
-                    to[:before] = 0
-                    source = gy[n, member[0] * filters + o, p - i2]
-                    for x in range(before, inside):
-                        to[x] = source[x + q]
-                    to[inside:] = 0
-        position += count
+    rows, columns = grid[1] - grid[0], grid[3] - grid[2]
+    row, left = start // columns, start % columns
+    column = 0
+    while column < stop - start:
+        n, p, q = row // rows, grid[0] + row % rows - i2, grid[2] + left - j2  # q: where gy is read first
+        count = min(columns - left, stop - start - column)
+        before = min(count, max(0, -q)) if n < images and 0 <= p < oh else count
+        inside = min(count, max(before, ow - q))
+        line[column : column + before] = 0
+        if before < inside:
+            line[column + before : column + inside] = gy[n, o, p, q + before : q + inside]
+        line[column + inside : column + count] = 0
+        column += count
+        row, left = row + 1, 0
 
 
 @compiled
 def _pack_filters(b, weight, start, steps, phases, taps, member):
     """Lanes start and following, counted through channels and phases: B[k, lane] = weight[o, c, a + i2*sh, b + j2*sw]."""
-    filters, channels = weight.shape[0] // member[1], weight.shape[1]
+    filters, (channels, kh, kw) = weight.shape[0] // member[1], weight.shape[1:]
     tall, wide = phases[1] - phases[0], phases[3] - phases[2]
-    lane = 0
-    while lane < b.shape[1]:  # run by run: a run is one channel and row of phases, its b contiguous in weight and in B
-        across = start + lane
-        c, phase, column = across // (tall * wide), across // wide % tall, across % wide
-        count = min(wide - column, b.shape[1] - lane)
-        k = 0
-        for j2 in range(taps[1]):
-            left = phases[2] + column + j2 * steps[1]
-            for i2 in range(taps[0]):
-                i = phases[0] + phase + i2 * steps[0]
-                for o in range(member[0] * filters, (member[0] + 1) * filters):
-                    for x in range(count):
-                        b[k, lane + x] = weight[o, c, i, left + x] if c < channels else 0
-                    k += 1
-        lane += count
+    lanes = min(b.shape[1], channels * tall * wide - start)
+    places = np.empty(lanes, np.uint64)  # of tap (0, 0) of each lane in a filter
+    for lane in range(lanes):
+        c, phase, column = (start + lane) // (tall * wide), (start + lane) // wide % tall, (start + lane) % wide
+        places[lane] = (c * kh + phases[0] + phase) * kw + phases[2] + column
+    in_order = places[lanes - 1] - places[0] == lanes - 1  # as in U-Net, where the filter is as large as the stride
+    numbers = weight.reshape(weight.shape[0], -1)
+    for k in range(b.shape[0]):
+        o, i2, j2 = k % filters, k // filters % taps[0], k // filters // taps[0]
+        source = numbers[member[0] * filters + o, i2 * steps[0] * kw + j2 * steps[1] :]
+        if in_order:
+            b[k, :lanes] = source[places[0] : places[0] + lanes]
+        else:
+            for lane in range(lanes):
+                b[k, lane] = source[places[lane]]
 
 
 @compiled
@@ -93,32 +95,77 @@ def _place(tile, gx, position, start, channels, steps, phases, grid, member):
     images, _, h, w = gx.shape
     rows, columns = grid[1] - grid[0], grid[3] - grid[2]
     tall, wide = phases[1] - phases[0], phases[3] - phases[2]
+    row, left = position // columns, position % columns
     r = 0
-    while r < tile.shape[0]:  # row by row
-        row, left = (position + r) // columns, (position + r) % columns
+    while r < tile.shape[0] and row < images * rows:  # row by row of positions
         count = min(columns - left, tile.shape[0] - r)
-        n, top = row // rows, (grid[0] + row % rows) * steps[0] - steps[2] + phases[0]
-        q = (grid[2] + left) * steps[1] - steps[3] + phases[2]
+        top = (grid[0] + row % rows) * steps[0] - steps[2] + phases[0]
+        x = (grid[2] + left) * steps[1] - steps[3] + phases[2]
+        c, phase, b = start // (tall * wide), start // wide % tall, start % wide
         lane = 0
-        while lane < tile.shape[1] and n < images:  # run by run
-            across = start + lane
-            c, phase, b = across // (tall * wide), across // wide % tall, across % wide
+        while lane < tile.shape[1] and c < channels:  # run by run: one channel, one row, adjacent columns
             run = min(wide - b, tile.shape[1] - lane)
-            if c < channels and 0 <= top + phase < h:
-                _place_runs(tile, r, lane, count, run, gx[n, member[0] * channels + c, top + phase], q + b, steps[1])
-            lane += run
+            if 0 <= top + phase < h:
+                line = gx[row // rows, member[0] * channels + c, top + phase]
+                _place_runs(tile, r, lane, count, run, line, x + b, steps[1])
+            lane, b, phase = lane + run, 0, phase + 1
+            if phase == tall:
+                c, phase = c + 1, 0
         r += count
+        row, left = row + 1, 0
 
 
 @compiled
 def _place_runs(tile, r, lane, count, run, line, x, step):
     """`run` numbers from each of `count` rows of the tile into a line of the output, `step` apart from x on."""
-    for _ in range(count):
-        first, last = max(0, -x), min(run, line.size - x)
-        for b in range(first, last):
-            line[x + b] = tile[r, lane + b]
-        x += step
-        r += 1
+    first = min(count, max(0, -(x // step)))  # these reach out of the line on the left
+    last = max(first, min(count, (line.size - run - x) // step + 1))  # and those from here on to the right
+    for i in range(first):
+        _place_clipped(tile, r + i, lane, run, line, x + i * step)
+    for i in range(last, count):
+        _place_clipped(tile, r + i, lane, run, line, x + i * step)
+    if run == 2:
+        _copy_runs(2, tile, r + first, lane, last - first, line, x + first * step, step)
+    elif run == 4:
+        _copy_runs(4, tile, r + first, lane, last - first, line, x + first * step, step)
+    elif run == 8:
+        _copy_runs(8, tile, r + first, lane, last - first, line, x + first * step, step)
+    elif run == 16:
+        _copy_runs(16, tile, r + first, lane, last - first, line, x + first * step, step)
+    else:
+        for i in range(first, last):
+            _place_clipped(tile, r + i, lane, run, line, x + i * step)
+
+
+@compiled
+def _place_clipped(tile, r, lane, run, line, x):
+    for b in range(max(0, -x), min(run, line.size - x)):
+        line[x + b] = tile[r, lane + b]
+
+
+@compiled(inline="always")
+def _copy_runs(run, tile, r, lane, count, line, x, step):
+    """The same for a run of constant length: the loop becomes one vector."""
+    for i in range(count):
+        copy(run, at(tile, (r + i) * tile.shape[1] + lane), at(line, x + i * step))
+
+
+@intrinsic(prefer_literal=True)
+def copy(typing, count, source, target):
+    """`count` numbers, a constant, from one address to another: all of them are loaded before any is stored.
+
+    In a loop over arrays they would be copied one by one, as the compiler cannot know that the two do not overlap.
+    """
+    if not isinstance(count, types.IntegerLiteral):
+        return None  # numba asks again with a constant
+
+    def build(context, builder, signature, args):
+        vector = ir.VectorType(args[1].type.pointee, count.literal_value).as_pointer()
+        numbers = builder.load(builder.bitcast(args[1], vector), align=4)
+        builder.store(numbers, builder.bitcast(args[2], vector), align=4)
+        return context.get_dummy_value()
+
+    return types.void(count, source, target), build
 
 
 @compiled
