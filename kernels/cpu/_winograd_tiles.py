@@ -1,0 +1,136 @@
+"""Winograd's tiles: from planes of pixels to panels of points, and back with bias and ReLU.
+
+The matrix products want the channels of one point of one tile side by side, a picture has the pixels of one channel
+side by side. Both transforms work on LANES channels and a short run of tiles in one row of tiles:
+
+    input:   rows of x -> transpose -> lines (6, columns, LANES) -> B^T along y -> B^T along x -> panel
+    output:  panel -> A^T along x -> lines (6, columns, LANES) -> A^T along y, bias, ReLU -> transpose -> rows of y
+
+The lines lie in the first-level cache. The columns that two tiles share are transformed along y once.
+
+Tiles are counted through: image, plane, row of tiles, tile. A dilation of (dh, dw) takes a picture apart into dh*dw
+interleaved planes, in which neighbours are dh rows and dw columns apart; each is convolved as if it were a picture.
+"""
+
+from ._compile import compiled
+from ._micro_kernel import at
+from ._processor import LANES
+from ._winograd import POINTS, TILE
+from ._winograd_vectors import finish_output_line, transform_input_line, transform_output_line, transpose_square
+
+RUN = 7  # tiles that are transformed together: 30 columns are two squares of 16, and all lines take 12 KiB
+COLUMNS = (RUN * TILE + POINTS - TILE + LANES - 1) // LANES * LANES
+LINE = COLUMNS * LANES  # numbers from one line to the next
+SQUARE = POINTS * LINE  # where a square of LANES x LANES lies in the scratch memory, behind the lines
+SCRATCH = SQUARE + LANES * LANES  # numbers of scratch memory that a thread needs
+
+
+def tile_grid(oh, ow, ph, pw, dh, dw):
+    """How a convolution's outputs are cut into tiles: (rows of tiles, tiles in a row, ph, pw, dh, dw)."""
+    return -(-oh // (TILE * dh)), -(-ow // (TILE * dw)), ph, pw, dh, dw
+
+
+def tile_count(images, grid):
+    """Tiles in all planes of all images."""
+    tiles_y, tiles_x, _, _, dh, dw = grid
+    return images * dh * dw * tiles_y * tiles_x
+
+
+@compiled
+def transform_input(x, c0, start, stop, grid, panel, offset, row, plane, scratch):
+    """B^T d B of tiles start:stop and channels c0 : c0 + LANES of x (N, C, H, W).
+
+    Point p of tile start + t goes to panel[offset + p*plane + t*row :][:LANES]. Channels beyond C get finite numbers.
+    `grid` is tile_grid's, `scratch` has SCRATCH numbers of this thread's own.
+    """
+    tile = start
+    while tile < stop:
+        count = min(RUN, stop - tile, grid[1] - tile % grid[1])
+        _read_lines(x, c0, tile, count, grid, scratch)
+        for column in range(count * TILE + POINTS - TILE):
+            transform_input_line(at(scratch, column * LANES), LINE, at(scratch, column * LANES), LINE)
+        for t in range(count):
+            place = offset + (tile - start + t) * row
+            for j in range(POINTS):
+                transform_input_line(at(scratch, j * LINE + t * TILE * LANES), LANES,
+                                     at(panel, place + j * POINTS * plane), plane)
+        tile += count
+
+
+@compiled
+def transform_output(panel, offset, row, plane, start, stop, grid, bias, floor, o0, y, scratch):
+    """max(A^T m A + bias, floor) of tiles start:stop to channels o0 : o0 + LANES of y (N, O, OH, OW), as far as it has.
+
+    Point p of tile start + t is read from panel[offset + p*plane + t*row :][:LANES].
+    """
+    tile = start
+    while tile < stop:
+        count = min(RUN, stop - tile, grid[1] - tile % grid[1])
+        for t in range(count):
+            place = offset + (tile - start + t) * row
+            for j in range(POINTS):
+                transform_output_line(at(panel, place + j * POINTS * plane), plane,
+                                      at(scratch, j * LINE + t * TILE * LANES), LANES)
+        for column in range(count * TILE):
+            finish_output_line(at(scratch, column * LANES), LINE, at(scratch, column * LANES), LINE, at(bias, o0), floor)
+        _write_lines(scratch, o0, tile, count, grid, y)
+        tile += count
+
+
+@compiled
+def _where(tile, grid):
+    """image, the plane's first row and column, the tile's first row and column in its plane."""
+    tiles_y, tiles_x, _, _, dh, dw = grid
+    line, tx = tile // tiles_x, tile % tiles_x
+    plane, ty = line // tiles_y, line % tiles_y
+    n, a = plane // (dh * dw), plane % (dh * dw)
+    return n, a // dw, a % dw, ty * TILE, tx * TILE
+
+
+@compiled
+def _read_lines(x, c0, tile, count, grid, lines):
+    """Six rows of x under a run of tiles, channels last; zeros outside of the picture."""
+    channels, h, w = x.shape[1:]
+    _, _, ph, pw, dh, dw = grid
+    n, a, b, row, column = _where(tile, grid)
+    ix = b + column * dw - pw
+    for j in range(POINTS):
+        iy = a + (row + j) * dh - ph
+        if not 0 <= iy < h:
+            lines[j * LINE:(j + 1) * LINE] = 0
+            continue
+        for k in range(0, count * TILE + POINTS - TILE, LANES):
+            to, left = at(lines, j * LINE + k * LANES), ix + k * dw
+            if dw == 1:
+                start = ((n * channels + c0) * h + iy) * w + left
+                transpose_square(at(x, start), h * w, channels - c0, -left, w - left, to, LANES, LANES)
+            else:
+                rows = min(LANES, channels - c0)
+                for r in range(rows):
+                    for s in range(LANES):
+                        inside = 0 <= left + s * dw < w
+                        lines[SQUARE + r * LANES + s] = x[n, c0 + r, iy, left + s * dw] if inside else 0
+                transpose_square(at(lines, SQUARE), LANES, rows, 0, LANES, to, LANES, LANES)
+
+
+@compiled
+def _write_lines(lines, o0, tile, count, grid, y):
+    """Four lines of channels-last outputs to rows of y, as far as these reach."""
+    channels, oh, ow = y.shape[1:]
+    _, _, _, _, dh, dw = grid
+    n, a, b, row, column = _where(tile, grid)
+    for i in range(TILE):
+        p = a + (row + i) * dh
+        if p >= oh:
+            break
+        for k in range(0, count * TILE, LANES):
+            of, q = at(lines, i * LINE + k * LANES), b + (column + k) * dw
+            columns = min(LANES, count * TILE - k, -((q - ow) // dw))
+            if dw == 1 and o0 + LANES <= channels:
+                start = ((n * channels + o0) * oh + p) * ow + q
+                transpose_square(of, LANES, LANES, 0, LANES, at(y, start), oh * ow, columns)
+            else:
+                transpose_square(of, LANES, LANES, 0, LANES, at(lines, SQUARE), LANES, LANES)
+                for r in range(min(LANES, channels - o0)):
+                    for s in range(columns):
+                        y[n, o0 + r, p, q + s * dw] = lines[SQUARE + r * LANES + s]
