@@ -62,11 +62,17 @@ def _transform(part, start, stop, weight, outputs, inputs, output_step, input_st
     for unit in range(start, stop):
         block, k = unit // inputs, unit % inputs
         for lane in range(0, WIDTH, LANES):
-            output = min(block * WIDTH + lane, outputs - 1)  # lanes beyond the last output are never used
-            for tap in range(0, FILTER, LANES):
-                source = at(weight, output * output_step + k * input_step + tap)
-                transpose_square(source, output_step, outputs - output, 0, FILTER - tap,
-                                 at(taps, tap * LANES), LANES, LANES)
+            output = block * WIDTH + lane
+            source = output * output_step + k * input_step
+            if output + LANES <= outputs:
+                for tap in range(0, FILTER, LANES):
+                    transpose_square(at(weight, source + tap), output_step, 0, FILTER - tap,
+                                     at(taps, tap * LANES), LANES, LANES)
+            else:
+                taps[:] = 0
+                for r in range(outputs - output):
+                    for tap in range(FILTER):
+                        taps[tap * LANES + r] = weight[source + r * output_step + tap]
             for i in range(TAPS):
                 transform_filter_line(at(taps, (first + step * i) * LANES), step * TAPS * LANES,
                                       at(half_done, i * LANES), TAPS * LANES)

@@ -16,13 +16,20 @@ from ._compile import compiled
 from ._micro_kernel import at
 from ._processor import LANES
 from ._winograd import POINTS, TILE
-from ._winograd_vectors import finish_output_line, transform_input_line, transform_output_line, transpose_square
+from ._winograd_vectors import (
+    COLUMNS,
+    RUN,
+    copy_run,
+    finish_output_line,
+    transform_input_line,
+    transform_output_line,
+    transpose_square,
+)
 
-RUN = 7  # tiles that are transformed together: 30 columns are two squares of 16, and all lines take 12 KiB
-COLUMNS = (RUN * TILE + POINTS - TILE + LANES - 1) // LANES * LANES
-LINE = COLUMNS * LANES  # numbers from one line to the next
-SQUARE = POINTS * LINE  # where a square of LANES x LANES lies in the scratch memory, behind the lines
-SCRATCH = SQUARE + LANES * LANES  # numbers of scratch memory that a thread needs
+LINE = COLUMNS * LANES + 16  # odd number of cache lines; numbers from one line to the next
+ROWS = POINTS * LINE  # behind the lines: rows (LANES, ROW) of the picture, where they need copying first
+ROW = COLUMNS + 16  # an odd number of cache lines
+SCRATCH = ROWS + LANES * ROW  # numbers of scratch memory that a thread needs
 
 
 def tile_grid(oh, ow, ph, pw, dh, dw):
@@ -40,7 +47,7 @@ def tile_count(images, grid):
 def transform_input(x, c0, start, stop, grid, panel, offset, row, plane, scratch):
     """B^T d B of tiles start:stop and channels c0 : c0 + LANES of x (N, C, H, W).
 
-    Point p of tile start + t goes to panel[offset + p*plane + t*row :][:LANES]. Channels beyond C get finite numbers.
+    Point p of tile start + t goes to panel[offset + p*plane + t*row :][:LANES]. Channels beyond C get what nobody may use.
     `grid` is tile_grid's, `scratch` has SCRATCH numbers of this thread's own.
     """
     tile = start
@@ -93,24 +100,22 @@ def _read_lines(x, c0, tile, count, grid, lines):
     channels, h, w = x.shape[1:]
     _, _, ph, pw, dh, dw = grid
     n, a, b, row, column = _where(tile, grid)
-    ix = b + column * dw - pw
+    left, columns = b + column * dw - pw, count * TILE + POINTS - TILE
+    direct = dw == 1 and c0 + LANES <= channels
     for j in range(POINTS):
         iy = a + (row + j) * dh - ph
         if not 0 <= iy < h:
             lines[j * LINE:(j + 1) * LINE] = 0
             continue
-        for k in range(0, count * TILE + POINTS - TILE, LANES):
-            to, left = at(lines, j * LINE + k * LANES), ix + k * dw
-            if dw == 1:
-                start = ((n * channels + c0) * h + iy) * w + left
-                transpose_square(at(x, start), h * w, channels - c0, -left, w - left, to, LANES, LANES)
+        start = ((n * channels + c0) * h + iy) * w + left  # may lie outside of x, where nothing will be read
+        if not direct:
+            _gather(x, start, min(LANES, channels - c0), left, columns, dw, lines)
+        for k in range(0, columns, LANES):
+            to = at(lines, j * LINE + k * LANES)
+            if direct:
+                transpose_square(at(x, start + k), h * w, -left - k, w - left - k, to, LANES, LANES)
             else:
-                rows = min(LANES, channels - c0)
-                for r in range(rows):
-                    for s in range(LANES):
-                        inside = 0 <= left + s * dw < w
-                        lines[SQUARE + r * LANES + s] = x[n, c0 + r, iy, left + s * dw] if inside else 0
-                transpose_square(at(lines, SQUARE), LANES, rows, 0, LANES, to, LANES, LANES)
+                transpose_square(at(lines, ROWS + k), ROW, 0, LANES, to, LANES, LANES)
 
 
 @compiled
@@ -119,18 +124,47 @@ def _write_lines(lines, o0, tile, count, grid, y):
     channels, oh, ow = y.shape[1:]
     _, _, _, _, dh, dw = grid
     n, a, b, row, column = _where(tile, grid)
+    left = b + column * dw
+    columns = min(count * TILE, -((left - ow) // dw))
+    direct = dw == 1 and o0 + LANES <= channels
     for i in range(TILE):
         p = a + (row + i) * dh
         if p >= oh:
             break
-        for k in range(0, count * TILE, LANES):
-            of, q = at(lines, i * LINE + k * LANES), b + (column + k) * dw
-            columns = min(LANES, count * TILE - k, -((q - ow) // dw))
-            if dw == 1 and o0 + LANES <= channels:
-                start = ((n * channels + o0) * oh + p) * ow + q
-                transpose_square(of, LANES, LANES, 0, LANES, at(y, start), oh * ow, columns)
+        start = ((n * channels + o0) * oh + p) * ow + left
+        for k in range(0, columns, LANES):
+            of = at(lines, i * LINE + k * LANES)
+            if direct:
+                transpose_square(of, LANES, 0, LANES, at(y, start + k), oh * ow, columns - k)
             else:
-                transpose_square(of, LANES, LANES, 0, LANES, at(lines, SQUARE), LANES, LANES)
-                for r in range(min(LANES, channels - o0)):
-                    for s in range(columns):
-                        y[n, o0 + r, p, q + s * dw] = lines[SQUARE + r * LANES + s]
+                transpose_square(of, LANES, 0, LANES, at(lines, ROWS + k), ROW, LANES)
+        if not direct:
+            _scatter(lines, min(LANES, channels - o0), columns, dw, y, start)
+
+
+@compiled
+def _gather(x, start, channels, left, columns, dw, lines):
+    """Pixels left, left + dw ... of a row in `channels` planes, from flat offset `start` on, to ROWS."""
+    h, w = x.shape[2:]
+    for r in range(channels):
+        place = start + r * h * w
+        if dw == 1:
+            copy_run(at(x, place), -left, w - left, at(lines, ROWS + r * ROW), COLUMNS)
+        else:
+            pixels = x.reshape(-1)
+            for k in range(columns):
+                lines[ROWS + r * ROW + k] = pixels[place + k * dw] if 0 <= left + k * dw < w else 0
+
+
+@compiled
+def _scatter(lines, channels, columns, dw, y, start):
+    """ROWS to a row in `channels` planes of y, every dw-th pixel."""
+    oh, ow = y.shape[2:]
+    for r in range(channels):
+        place = start + r * oh * ow
+        if dw == 1:
+            copy_run(at(lines, ROWS + r * ROW), 0, COLUMNS, at(y, place), columns)
+        else:
+            pixels = y.reshape(-1)
+            for k in range(columns):
+                pixels[place + k * dw] = lines[ROWS + r * ROW + k]

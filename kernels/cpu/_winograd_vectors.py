@@ -15,9 +15,19 @@ from numba.extending import intrinsic
 
 from ._micro_kernel import INT
 from ._processor import LANES
-from ._winograd import filter_line, filter_line_adjoint, input_line, output_line, output_line_adjoint
+from ._winograd import (
+    POINTS,
+    TILE,
+    filter_line,
+    filter_line_adjoint,
+    input_line,
+    output_line,
+    output_line_adjoint,
+)
 
 INT32, BIT = ir.IntType(32), ir.IntType(1)
+RUN = 7  # tiles that are transformed together: their 30 columns are just below two squares of 16
+COLUMNS = (RUN * TILE + POINTS - TILE + LANES - 1) // LANES * LANES
 VECTOR, MASK = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(BIT, LANES)
 
 
@@ -90,30 +100,38 @@ def finish_output_line(typing, a, a_step, b, b_step, bias, floor):
 
 
 @intrinsic
-def transpose_square(typing, a, a_row, rows, first, last, b, b_row, count):
-    """b[s, r] = a[r, s] for r, s < LANES; a is read at first <= s < last only (else 0), b written at r < count only.
-
-    Rows of a from `rows` on repeat the last one: where channels end within a vector, what follows is never used.
-    """
+def copy_run(typing, a, first, last, b, count):
+    """b[s] = a[s] for s < count <= COLUMNS; a is read at first <= s < last only, the others are 0."""
 
     def build(context, builder, signature, args):
-        a, a_row, rows, first, last, b, b_row, count = args
-        lanes = ir.Constant(ir.VectorType(INT, LANES), list(range(LANES)))
-        inside = builder.and_(builder.icmp_signed(">=", lanes, _spread(builder, first, lanes.type)),
-                              builder.icmp_signed("<", lanes, _spread(builder, last, lanes.type)))
-        kept = builder.icmp_signed("<", lanes, _spread(builder, count, lanes.type))
-        last_row = builder.sub(rows, INT(1))
+        a, first, last, b, count = args
+        for k in range(0, COLUMNS, LANES):
+            first_k, last_k, count_k = (builder.sub(number, INT(k)) for number in (first, last, count))
+            value = _load_some(builder, builder.gep(a, [INT(k)]), _between(builder, first_k, last_k))
+            _store_some(builder, value, builder.gep(b, [INT(k)]), _between(builder, INT(0), count_k))
+        return context.get_dummy_value()
+
+    return types.void(a, types.intp, types.intp, b, types.intp), build
+
+
+@intrinsic
+def transpose_square(typing, a, a_row, first, last, b, b_row, count):
+    """b[s, r] = a[r, s] for r, s < LANES; a is read at first <= s < last only (else 0), b written at r < count only."""
+
+    def build(context, builder, signature, args):
+        a, a_row, first, last, b, b_row, count = args
+        inside, kept = _between(builder, first, last), _between(builder, INT(0), count)
         square = []
-        for r in range(LANES):
-            row = builder.select(builder.icmp_signed("<", INT(r), last_row), INT(r), last_row)
-            square.append(_load_some(builder, _place(builder, builder.gep(a, [builder.mul(row, a_row)]), INT(0), 0),
-                                     inside))
-        for s, vector in enumerate(_transposed(builder, square)):
-            _store_some(builder, vector, _place(builder, b, b_row, s), kept)
+        for _ in range(LANES):
+            square.append(_load_some(builder, a, inside))
+            a = builder.gep(a, [a_row])
+        for vector in _transposed(builder, square):
+            _store_some(builder, vector, b, kept)
+            b = builder.gep(b, [b_row])
         return context.get_dummy_value()
 
     steps = types.intp
-    return types.void(a, steps, steps, steps, steps, b, steps, steps), build
+    return types.void(a, steps, steps, steps, b, steps, steps), build
 
 
 def _transposed(builder, square):
@@ -141,14 +159,23 @@ def _spread(builder, number, kind):
     return builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(INT32, LANES), None))
 
 
-def _load_some(builder, pointer, mask):
+def _between(builder, first, last):
+    """A mask of the lanes first <= lane < last."""
+    lanes = ir.Constant(ir.VectorType(INT, LANES), list(range(LANES)))
+    return builder.and_(builder.icmp_signed(">=", lanes, _spread(builder, first, lanes.type)),
+                        builder.icmp_signed("<", lanes, _spread(builder, last, lanes.type)))
+
+
+def _load_some(builder, address, mask):
     """The lanes of `mask` from memory, 0 in the others, whose memory is not touched."""
+    pointer = builder.bitcast(address, VECTOR.as_pointer())
     kind = ir.FunctionType(VECTOR, [pointer.type, INT32, MASK, VECTOR])
     load = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.load.v{LANES}f32.p0")
     return builder.call(load, [pointer, INT32(4), mask, ir.Constant(VECTOR, None)])
 
 
-def _store_some(builder, value, pointer, mask):
+def _store_some(builder, value, address, mask):
+    pointer = builder.bitcast(address, VECTOR.as_pointer())
     kind = ir.FunctionType(ir.VoidType(), [VECTOR, pointer.type, INT32, MASK])
     store = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.store.v{LANES}f32.p0")
     builder.call(store, [value, pointer, INT32(4), mask])
