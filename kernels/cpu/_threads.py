@@ -2,21 +2,24 @@
 
     run(_relu, x.size, x, y)        # _relu(part, start, stop, x, y) on every thread, start:stop its share of x.size
 
-The threads are Python's. A compiled kernel lets go of Python's global lock, so they really run side by side, and where
-nothing is to be done they sleep: a pool that spins while it waits, as those of OpenMP and OpenBLAS do, takes the core
-from whoever else wants it. Which part does what depends on their number alone, so results repeat to the last bit.
+The threads are Python's. A compiled kernel lets go of Python's global lock, so they really run side by side. Between
+two passes they stay awake for a moment (see `_signals`), then they sleep. Which part does what depends on their number
+alone, so results repeat to the last bit. Where several Python threads call kernels at the same time, one of them gets
+the workers, and the others do all their parts by themselves.
 """
 
 import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator
-from queue import SimpleQueue
 from typing import Any
 
-_jobs: SimpleQueue = SimpleQueue()
-_workers: list[threading.Thread] = []
-_lock = threading.Lock()
+from ._signals import Signal, look
+
+HAND_OVER = 400, 100  # looks: until a worker has taken its job, and then until it has let go of the global lock
+
+_workers: list["_Worker"] = []
+_in_use = threading.Lock()  # by one caller at a time
 _number = 0  # threads in use; 0 as long as nobody asked
 
 
@@ -49,24 +52,33 @@ def run(kernel: Callable, count: int, *args: Any, grain: int = 1) -> int:
     Raises what a kernel raised.
     """
     parts = parts_of(count, grain)
-    if parts == 1:
-        kernel(0, 0, count, *args)
-        return 1
-    _start_workers(parts - 1)
-    done: SimpleQueue = SimpleQueue()
-    for part in range(1, parts):
-        _jobs.put((done, kernel, (part, count * part // parts, count * (part + 1) // parts, *args)))
-    errors = [_call(kernel, (0, 0, count // parts, *args))]  # the first part is ours
-    errors += [done.get() for _ in range(1, parts)]  # all of them, so that nobody writes any more when we return
-    for error in errors:
-        if error is not None:
-            raise error
+    shares = [(part, count * part // parts, count * (part + 1) // parts, *args) for part in range(parts)]
+    if parts > 1 and _in_use.acquire(blocking=False):
+        try:
+            _run_together(kernel, shares)
+        finally:
+            _in_use.release()
+    else:
+        for share in shares:
+            kernel(*share)
     return parts
 
 
 def parts_of(count: int, grain: int = 1) -> int:
     """Into how many parts `run` cuts a range: for kernels that want workspace for each."""
     return max(1, min(thread_count(), count // grain))
+
+
+def _run_together(kernel: Callable, shares: list[tuple]) -> None:
+    """The first share here, the others on a worker each; returns when all are done."""
+    while len(_workers) < len(shares) - 1:
+        _workers.append(_Worker(len(_workers) + 1))
+    helping = [worker.start_on(kernel, share) for worker, share in zip(_workers, shares[1:], strict=False)]
+    errors = [_call(kernel, shares[0])]
+    errors += [worker.wait() for worker in helping]  # all of them, so that nobody writes any more when we return
+    for error in errors:
+        if error is not None:
+            raise error
 
 
 def _call(kernel: Callable, args: tuple) -> BaseException | None:
@@ -77,25 +89,45 @@ def _call(kernel: Callable, args: tuple) -> BaseException | None:
     return None
 
 
-def _start_workers(number: int) -> None:
-    with _lock:
-        while len(_workers) < number:
-            worker = threading.Thread(target=_work, name=f"minifcn-{len(_workers) + 1}", daemon=True)
-            _workers.append(worker)
-            worker.start()
+class _Worker:
+    """A thread that does one job after the other."""
 
+    def __init__(self, number: int) -> None:
+        self.asked, self.taken, self.done = Signal(), Signal(), Signal()
+        self.jobs = 0  # given so far
+        self.job: tuple[Callable, tuple] | None = None
+        self.error: BaseException | None = None
+        threading.Thread(target=self._work, name=f"minifcn-{number}", daemon=True).start()
 
-def _work() -> None:
-    while True:
-        done, kernel, args = _jobs.get()
-        done.put(_call(kernel, args))
-        del done, kernel, args  # else this thread would keep the arrays alive until its next job
+    def start_on(self, kernel: Callable, share: tuple) -> "_Worker":
+        self.jobs += 1
+        self.job = kernel, share
+        self.asked.set(self.jobs)
+        # It needs the global lock to begin. Without this pause it would find that taken, by us, and fall asleep.
+        look(self.taken.value, self.jobs, *HAND_OVER)
+        return self
+
+    def wait(self) -> BaseException | None:
+        self.done.wait(self.jobs)
+        error, self.error = self.error, None
+        return error
+
+    def _work(self) -> None:
+        count = 0
+        while True:
+            count += 1
+            self.asked.wait(count)
+            (kernel, share), self.job = self.job, None  # type: ignore[misc]
+            self.taken.value[0] = count
+            self.error = _call(kernel, share)
+            del kernel, share  # else this thread would keep the arrays alive until its next job
+            self.done.set(count)
 
 
 def _forget_workers() -> None:
     """In the child of a fork, which inherits this module but none of its threads."""
-    global _jobs, _lock
-    _jobs, _lock = SimpleQueue(), threading.Lock()
+    global _in_use
+    _in_use = threading.Lock()
     _workers.clear()
 
 
