@@ -116,16 +116,22 @@ def test_a_changed_weight_is_seen(pair, x, who):
     np.testing.assert_array_equal(after, g.unfreeze().forward(x))
 
 
-def test_a_weight_that_was_put_in_the_place_of_another_is_seen(pair, x):
+def test_a_weight_that_was_put_in_the_place_of_another_is_seen(pair, x, made):
     g, runner = pair
     runner.freeze()
     before = runner.forward(x)
     g["conv1"].weight.data = 2 * g["conv1"].weight.data  # a new array, not read-only
+    runner.forward(x)
+    g["conv1"].weight.data *= 2  # allowed, so nothing may have been prepared from it
     writeable = runner.forward(x)
+    assert len(made) == 3
     g["conv1"].weight.data.flags.writeable = False
     read_only = runner.forward(x)
     assert (writeable != before).any()
+    assert len(made) == 4
     np.testing.assert_array_equal(read_only, writeable)
+    unfrozen = g.unfreeze().forward(x)
+    np.testing.assert_array_equal(unfrozen, read_only)
 
 
 def test_two_networks_that_share_a_weight(x):
@@ -143,15 +149,17 @@ def test_two_networks_that_share_a_weight(x):
 
 
 def test_another_folder_ignores_what_was_prepared(pair, x, made):
-    _, runner = pair
+    g, runner = pair
     expected = runner.forward(x)
     runner.freeze().forward(x)
     calls = len(made)
+    (own,) = g["conv1"].weight.prepared.values()
     with minifcn.use_kernels("reference"):
         np.testing.assert_allclose(runner.forward(x), expected, rtol=1e-12, atol=1e-12)
     assert len(made) == calls
     runner.forward(x)
     assert len(made) == calls  # and it is still there
+    assert [form.folder for form in g["conv1"].weight.prepared.values()] == ["reference", own.folder]
 
 
 def test_winograd_or_not_are_prepared_apart(pair, x, made):
@@ -229,5 +237,5 @@ def test_the_layers_errors_are_those_of_the_op(x):
         g.forward(x[0])
     with pytest.raises(TypeError, match=r"layer 'conv1': conv2d: expected x to be a NumPy or CuPy array, got list"):
         g.forward([1.0])
-    with pytest.raises(ValueError, match=r"layer 'inner': layer 'conv2': prepare_conv2d: expected an input of"):
+    with pytest.raises(ValueError, match=r"layer 'inner': layer 'conv2': prepare_conv2d: expected an input"):
         g.forward(x[..., :2])
