@@ -8,11 +8,11 @@ from ._compile import compiled
 
 PIECE = 1 << 14  # numbers: 64 KiB of float32, a few arrays of which fit into an L2 cache
 WHOLE = 16  # float32 numbers in the widest vector
-GRAIN = 1 << 18  # numbers read and written once: fewer are done before a second thread is awake
+GRAIN = 1 << 19  # numbers read and written once: fewer are done before a second thread is awake
 
 
 def pieces_in(pixels: int, most: int = PIECE) -> int:
-    """Into how many pieces a plane of so many pixels is cut, none larger than `most`."""
+    """Into how many pieces a plane of so many pixels is cut, none larger than `most`, a multiple of WHOLE."""
     return max(1, -(-pixels // most))
 
 
@@ -26,10 +26,5 @@ def piece(unit, pieces, pixels):
     """Which plane, and from which pixel to which, if planes are cut into `pieces` and all pieces are counted."""
     plane = unit // pieces
     part = unit - plane * pieces
-    return plane, _cut(part, pieces, pixels), _cut(part + 1, pieces, pixels)
-
-
-@compiled
-def _cut(part, pieces, pixels):
-    """Where a part begins: at whole vectors, because the numbers left over at its end are done one by one."""
-    return pixels if part == pieces else pixels * part // pieces // WHOLE * WHOLE
+    step = -(-pixels // (pieces * WHOLE)) * WHOLE  # whole vectors: numbers left over at a piece's end go one by one
+    return plane, min(pixels, part * step), min(pixels, (part + 1) * step)

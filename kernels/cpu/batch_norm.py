@@ -137,20 +137,21 @@ def _gradient(part, start, stop, gy, relu, y, x, mean, inv_std, weight, frozen, 
     for c in range(start, stop):
         along, total = 0.0, 0.0  # sums of gy * (x - mean) and of gy
         for plane in range(c, planes, channels):
-            more = _plane_sums(gy[plane], relu, y[plane], x[plane], mean[c])
+            more = _plane_sums(plane, gy, relu, y, x, mean[c])
             along += more[0]
             total += more[1]
         gweight[c], gbias[c] = along * inv_std[c], total
         slope, shift = number(along * inv_std[c] * inv_std[c] / count), number(total / count)
         scale = weight[c] * inv_std[c]
         for plane in range(c, planes, channels):
-            _plane_gradient(gy[plane], relu, y[plane], x[plane], mean[c], frozen, slope, shift, scale, gx[plane])
+            _plane_gradient(plane, gy, relu, y, x, mean[c], frozen, slope, shift, scale, gx)
 
 
 @compiled(fastmath=SUMS)
-def _plane_sums(gy, relu, y, x, mean):
+def _plane_sums(plane, gy, relu, y, x, mean):
     """The sums of g * (x - mean) and of g, the part of gy that the ReLU let through."""
     zero = x.dtype.type(0)
+    gy, y, x = gy[plane], y[plane], x[plane]
     along, total = 0.0, 0.0
     for i in range(gy.size):
         g = zero if relu and y[i] <= 0 else gy[i]
@@ -160,9 +161,10 @@ def _plane_sums(gy, relu, y, x, mean):
 
 
 @compiled(fastmath=ROUND_ONCE)
-def _plane_gradient(gy, relu, y, x, mean, frozen, slope, shift, scale, gx):
+def _plane_gradient(plane, gy, relu, y, x, mean, frozen, slope, shift, scale, gx):
     """gx = scale * (g - shift - (x - mean) * slope), and with frozen statistics scale * g."""
     zero = x.dtype.type(0)
+    gy, y, x, gx = gy[plane], y[plane], x[plane], gx[plane]
     for i in range(gy.size):
         g = zero if relu and y[i] <= 0 else gy[i]
         gx[i] = scale * (g if frozen else g - shift - (x[i] - mean) * slope)

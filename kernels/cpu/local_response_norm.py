@@ -46,7 +46,7 @@ def _run(kernel, size, x, *args):
     """Call kernel(part, start, stop, *args, size, blocks, space) for all blocks of all images."""
     images, channels, h, w = x.shape
     blocks = pieces_in(h * w, BLOCK)
-    grain = grain_of(channels * h * w, blocks, 8)  # a number takes as long as copying a few
+    grain = grain_of(channels * h * w, blocks, 16)  # a number takes as long as copying a few
     rows = max(1, min(size, channels))
     space = memory.empty((parts_of(images * blocks, grain), 2 * rows + 1, BLOCK), x.dtype)
     run(kernel, images * blocks, *args, size, blocks, space, grain=grain)
