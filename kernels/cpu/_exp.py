@@ -10,7 +10,8 @@ A polynomial is enough for exp(r) and log(m) (coefficients: Moshier, Cephes, exp
 arithmetic: a float32 *is* sign, exponent + 127, fraction (1, 8 and 23 bits), so n only has to be moved into place.
 There are no branches, as all lanes of a vector do the same: special cases are mended by choosing between two results.
 
-Within 1.01 units in the last place (exp) and 0.83 (log), over some million numbers. float64 is for checking gradients, and goes to the library.
+Within 1.01 units in the last place (exp) and 0.83 (log), over some million numbers. float64 is for checking
+gradients, and goes to the library.
 """
 
 import math

@@ -23,7 +23,7 @@ BLOCK = 2048  # pixels: with 21 classes 168 KiB of float32
 
 def softmax_cross_entropy(x, target, weight, ignore_index):
     """x (N, C, H, W), target (N, H, W) integers, weight (C,) -> total, weight_total, valid, log_sum_exp (N, H, W)."""
-    images, classes, h, w = x.shape
+    images, _, h, w = x.shape
     log_sum_exp = memory.empty((images, h, w), x.dtype)
     blocks, grain = _blocks_and_grain(x)
     space = memory.empty((parts_of(images * blocks, grain), 2, BLOCK), x.dtype)
@@ -36,7 +36,7 @@ def softmax_cross_entropy(x, target, weight, ignore_index):
 
 def softmax_cross_entropy_grad(x, target, weight, log_sum_exp, ignore_index, scale):
     """The gradient of scale * total: gx (N, C, H, W) = scale * weight[t] * (probability - 1 if c == t), else 0."""
-    images, classes, h, w = x.shape
+    images, _, h, w = x.shape
     gx = memory.empty(x.shape, x.dtype)
     blocks, grain = _blocks_and_grain(x)
     space = memory.empty((parts_of(images * blocks, grain), 1, BLOCK), x.dtype)
@@ -46,7 +46,7 @@ def softmax_cross_entropy_grad(x, target, weight, log_sum_exp, ignore_index, sca
 
 
 def _blocks_and_grain(x):
-    images, classes, h, w = x.shape
+    _, classes, h, w = x.shape
     blocks = pieces_in(h * w, BLOCK)
     return blocks, grain_of(classes * h * w, blocks, 16)  # a number takes as long as copying a few
 
