@@ -12,7 +12,8 @@ A benchmark is an experiment, and it goes wrong in well-known ways. The rules he
 * The first call is not counted (clock.py): it compiles, faults pages in, makes pools of threads.
 * Inputs do not lie in the cache already (inputs.py), as in a network, where each layer's input comes from the last one.
 * The peer is used as its experts would (peers.py): no gradient recorded where none is needed, both memory layouts,
-  fused updates. What counts against a bar is the *better* of PyTorch's times; its default is shown beside it.
+  fused updates. Its default and its best stand side by side, and a bar that is only reached against its default is
+  marked as such.
 * Both compute the same (accuracy.py): each row's error against float64 stands beside its speed, and a test holds the
   two sides of each row together. A fast wrong answer is worth nothing.
 * A ratio says who is faster, not whether either is fast (limits.py): each row also says what share of the processor's

@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=_counts, default=(1, 2), metavar="1,2", help="numbers of threads")
     parser.add_argument("--batch", type=_counts, default=(1, 4), metavar="1,4", help="batch sizes")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions: a look, not a result")
-    parser.add_argument("--all", action="store_true", help="also the large networks with 4 images, some minutes more")
+    parser.add_argument("--all", action="store_true", help="also 4 images where that takes minutes")
     parser.add_argument("--folders", action="store_true", help="convolutions also on `array` and `reference`")
     parser.add_argument("--no-memory", action="store_true", help="leave out the peak memory of the training steps")
     parser.add_argument("--scale", type=float, default=1.0, help="shrink all sizes: to try the benchmark itself")
@@ -145,7 +145,8 @@ def _measure_memory(options: argparse.Namespace, jobs: list, result: dict[str, A
         ratio = None if peer is None else peer / ours
         result["memory"].append({
             "title": f"{row.title}, peak memory", "batch": batch, "threads": threads, "ours_mib": ours,
-            "peer_mib": peer, "ratio": ratio, "bar": 1.0, "verdict": report.verdict(ratio, 1.0),
+            "peer_mib": peer, "ratio": ratio, "best_ratio": ratio, "bar": 1.0,
+            "verdict": report.verdict(ratio, ratio, 1.0),
         })
 
 

@@ -23,6 +23,7 @@ def describe() -> dict[str, Any]:
         "processor": _processor(), "cores": len(os.sched_getaffinity(0)), "vector_bits": VECTOR_BITS,
         "last_level_cache": last_level_cache(), "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(), "minifcn": minifcn.__version__,
+        "graph": "fused" if hasattr(minifcn, "fuse") else "not fused",
         "versions": {name: version for name in PACKAGES if (version := _version(name))},
         "numpy_blas": "; ".join(blas), "pytorch": _pytorch(),
         "environment": {name: value for name, value in sorted(os.environ.items())
@@ -37,7 +38,7 @@ def lines(machine: dict[str, Any]) -> list[str]:
     return [
         f"{machine['processor']}, {machine['cores']} cores, vectors of {machine['vector_bits']} bits, "
         f"last-level cache {machine['last_level_cache'] >> 20} MiB",
-        f"minifcn {machine['minifcn']}, Python {machine['python']}, {versions}",
+        f"minifcn {machine['minifcn']} (graphs {machine['graph']}), Python {machine['python']}, {versions}",
         f"NumPy multiplies with {machine['numpy_blas']}; PyTorch: {machine['pytorch']}",
     ]
 

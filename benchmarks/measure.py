@@ -25,7 +25,7 @@ REFERENCE_FLOPS = 2e6  # what plain Python loops do in a second or two
 def measure(row: Row, case: Case, batch: int, threads: int, effort: Effort, peak_gflops: float) -> dict[str, Any]:
     """Everything that is known about the row afterwards, as `report.judged` completes it."""
     with both_on(threads):
-        flops = case.flops or _count_flops(case)
+        case.flops = case.flops or _count_flops(case)
         legs = {"ours": case.ours()}
         legs |= {name: make() for name, make in _timed_peers(case, threads).items()}
         if case.traffic:
@@ -36,7 +36,7 @@ def measure(row: Row, case: Case, batch: int, threads: int, effort: Effort, peak
     return report.judged({
         "title": row.title, "batch": batch, "threads": threads, "bar": bar, "aim": aim,
         "ours_ms": milliseconds.pop("ours"), "copy_ms": milliseconds.pop("copy", None), "peers_ms": milliseconds,
-        "flops": flops, "traffic": case.traffic, "peak_gflops": peak_gflops,
+        "flops": case.flops, "traffic": case.traffic, "peak_gflops": peak_gflops,
         "error": None, "peer_error": None, "allowed_error": None,
         "turns": min(timing.turns for timing in timings.values()),
         "timings": {name: timing._asdict() for name, timing in timings.items()},

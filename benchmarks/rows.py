@@ -4,7 +4,7 @@ A ratio is PyTorch's time over ours. Rows without a bar are there to be seen.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from .cases import Case, Dimensions
@@ -89,13 +89,15 @@ def _other_convolutions() -> Iterator[Row]:
     yield from _conv("3x3 stride 2, 128>128 at 56x56", (128, 128, 3, 56), both(1.0), stride=2, padding=1)
     yield from _conv("5x5 2 groups, AlexNet's conv2 96>256 at 27x27", (96, 256, 5, 27), both(1.0), groups=2, padding=2)
     yield from _conv("11x11 stride 4, AlexNet's conv1 3>96 at 227x227", (3, 96, 11, 227), both(1.0), stride=4)
-    yield from _conv("7x7 fc6 of FCN at 500x500, 512>4096 at 22x22", (512, 4096, 7, 22), both(1.6, 2.2))
+    for row in _conv("7x7 fc6 of FCN at 500x500, 512>4096 at 22x22", (512, 4096, 7, 22), both(1.6, 2.2)):
+        yield replace(row, patient=(4,))
     wide = (64, 64, 7, (180, 240))
     yield from _conv("7x7 SegNet-Basic 64>64 at 180x240", wide, both(1.0, 2.0), winograd=True, padding=3)
     for rate in (2, 4, 12, 24):
         bars = both(2.0 if rate <= 4 else 1.0)
         name = f"3x3 dilation {rate}, 512>512 at 64x64"
-        yield from _conv(name, (512, 512, 3, 64), bars, winograd=True, padding=rate, dilation=rate)
+        for row in _conv(name, (512, 512, 3, 64), bars, winograd=True, padding=rate, dilation=rate):
+            yield replace(row, patient=(4,))
 
 
 def _upsampling() -> Iterator[Row]:

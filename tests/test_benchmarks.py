@@ -110,14 +110,15 @@ RESULT = {
 }
 
 
-def test_the_better_of_the_peers_times_counts():
+def test_ratios_are_to_the_peers_default_and_to_its_best():
     found = report.judged(RESULT)
-    assert (found["ratio"], found["ratio_default"], found["verdict"]) == (2.5, 4.0, "ok")
+    assert (found["ratio"], found["best_ratio"], found["verdict"]) == (4.0, 2.5, "ok")
     assert (found["gflops"], found["percent_of_peak"]) == (100.0, 50.0)
 
 
 @pytest.mark.parametrize(("changes", "verdict"), [
-    ({"bar": 2.6}, "BELOW"), ({"bar": None}, ""), ({"bar": 2.5}, "ok"), ({"peers_ms": {}}, ""),
+    ({"bar": 2.5}, "ok"), ({"bar": 2.6}, "default"), ({"bar": 4.0}, "default"), ({"bar": 4.1}, "BELOW"),
+    ({"bar": None}, ""), ({"peers_ms": {}}, ""), ({"peers_ms": {"default": 19.0, "channels_last": 50.0}}, "BELOW"),
     ({"error": 2e-5, "allowed_error": 1e-5}, "ok INEXACT"), ({"error": 1e-5, "allowed_error": 1e-5}, "ok"),
     ({"error": 2e-5, "allowed_error": 1e-5, "bar": 9}, "BELOW INEXACT"),
 ])
@@ -126,7 +127,8 @@ def test_a_row_below_its_bar_is_marked(changes, verdict):
     assert found["verdict"] == verdict
     assert verdict in report.line(found)
     assert len(report.below([found])) == (verdict not in ("", "ok"))
-    assert any("BELOW" in line and "a row" in line for line in report.summary([found], [])) == verdict.startswith("BELOW")
+    named = [line for line in report.summary([found], []) if "a row" in line]
+    assert len(named) == (verdict not in ("", "ok"))
 
 
 def test_memory_is_held_to_a_copy():
@@ -226,9 +228,10 @@ def test_the_list_names_every_bar(capsys):
 
 @needs_torch
 def test_peak_memory_in_a_child_process():
+    """Not that of this process, which is far larger."""
     from benchmarks import memory
     for library in ("ours", "torch"):
-        assert memory.peak(library, "unet", (32, 32), 1, 1, 1 / 16) >= 0
+        assert 0 < memory.peak(library, "unet", (64, 64), 1, 1, 1 / 8) < 200
 
 
 def test_reference_is_extrapolated_from_a_smaller_size():
