@@ -110,7 +110,8 @@ def markdown(report: dict[str, Any], machine: list[str]) -> str:
     memory = ["Peak memory of a training step, less what import alone takes:", "",
               *(f"- {text}" for text in memory_lines(report["memory"]))] if report["memory"] else []
     parts = [f"# CPU benchmark, {report['date']}", "", *(f"- {text}" for text in [*machine, *limits]),
-             f"- measured in {clock(report['seconds'])}", "", *summary(report["rows"], report["memory"]), "",
+             f"- measured in {clock(report['seconds'])}", "",
+             *(text.replace("  ", "- ", 1) for text in summary(report["rows"], report["memory"])), "",
              *table, "", *memory, "", NOT_MEASURED, ""]
     return "\n".join(parts)
 
