@@ -36,7 +36,7 @@ ADAPTIVE = {  # (H, W), (OH, OW)
 SHAPE = (2, 3)
 
 
-@pytest.fixture(params=["reference", "array"])
+@pytest.fixture(params=["reference", "array", "cpu"])
 def folder(request):
     with minifcn.use_kernels(request.param):
         yield request.param

@@ -27,7 +27,7 @@ CASES = {
 SHAPE = (2, 3)  # images, channels
 
 
-@pytest.fixture(params=["reference", "array"])
+@pytest.fixture(params=["reference", "array", "cpu"])
 def folder(request):
     with minifcn.use_kernels(request.param):
         yield request.param

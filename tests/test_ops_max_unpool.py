@@ -20,7 +20,7 @@ POOLINGS = {
 }
 
 
-@pytest.fixture(params=["reference", "array"])
+@pytest.fixture(params=["reference", "array", "cpu"])
 def folder(request):
     with minifcn.use_kernels(request.param):
         yield request.param
