@@ -37,11 +37,11 @@ class _Lease:
             "version": 3, "shape": shape, "typestr": dtype.str, "data": (address + -address % ALIGNMENT, False),
         }
 
-    def __del__(self) -> None:
+    def __del__(self, counts: Any = _counts, idle: Any = _idle) -> None:  # at exit, the module's names are gone first
         size = self.buffer.size
-        _counts["leased"] -= size
-        _counts["idle"] += size
-        _idle[size].append(self.buffer)
+        counts["leased"] -= size
+        counts["idle"] += size
+        idle[size].append(self.buffer)
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
