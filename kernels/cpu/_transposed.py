@@ -14,7 +14,7 @@ the 21 channels of a segmentation's upsampling layer. Then the phases, side by s
 in the output ("pixel shuffle", Shi et al. 2016). Where the stride does not divide the filter, the first phases have a
 tap more than the last; these are two products an axis, since a tap of zeros would spread NaN and take time.
 
-A core holds one chunk of gy, packed, of at most 1 MiB (or 16 tiles of rows, if these are more), and one panel of
+A core holds one chunk of gy, packed, of at most 1 MiB (or 32 tiles of rows, if these are more), and one panel of
 filters, a vector pair wide. FLOPs: 2*N*H*W*C*O*KH*KW/groups and a border; the output is written once.
 """
 
@@ -29,7 +29,8 @@ from ._transposed_diagonal import find_diagonal, upsample_diagonal
 from ._transposed_product import multiply, stamp
 
 CHUNK = 1 << 18  # numbers of gy that a core holds packed
-FEWEST_TILES = 16  # in a chunk, so that a panel of filters is packed for that many tiles at least
+FILTERS = 1 << 17  # numbers of weights, the same
+FEWEST_TILES = 32  # in a chunk, so that a panel of filters is packed for that many tiles at least
 GRAIN = 1 << 18  # multiply-adds of vectors that are worth another thread: some 70 microseconds
 
 
@@ -75,20 +76,28 @@ def _product(gy, weight, gx, steps, phases, taps, groups):
     (sh, sw, ph, pw), (a0, a1, b0, b1) = steps, phases
     images, filters = gy.shape[:2]
     channels, (h, w) = weight.shape[1], gx.shape[2:]
-    grid = (ph // sh, (ph + h - 1) // sh + 1, pw // sw, (pw + w - 1) // sw + 1)  # first P, behind the last, the same of Q
+    # The first P with an output row in one of the phases, and the one behind the last; the same of Q and columns.
+    grid = (-((a1 - 1 - ph) // sh), (ph + h - 1 - a0) // sh + 1, -((b1 - 1 - pw) // sw), (pw + w - 1 - b0) // sw + 1)
     depth = filters // groups * taps[0] * taps[1]
+    if grid[0] >= grid[1] or grid[2] >= grid[3]:
+        return  # an output too small to have these phases
     tiles = -(-images * (grid[1] - grid[0]) * (grid[3] - grid[2]) // MOST_ROWS)
     width = VECTORS * VECTOR_BITS // (8 * gx.itemsize)
     panels = -(-channels * (a1 - a0) * (b1 - b0) // width)
     # Every core packs one operand whole and its share of the other: let the one that all of them pack be the smaller.
     by_tiles = tiles * MOST_ROWS >= panels * width
-    chunk = min(tiles, max(FEWEST_TILES, CHUNK // (MOST_ROWS * depth)))
+    chunk = _even_share(tiles, max(FEWEST_TILES, CHUNK // (MOST_ROWS * depth)))
     count = tiles if by_tiles else panels
     grain = -(-GRAIN * count // (tiles * panels * MOST_ROWS * VECTORS * depth))
     parts = parts_of(count, grain)
     a = memory.empty((parts, depth, (chunk * MOST_ROWS + 15) // 16 * 16 + 16), gx.dtype)
-    b = memory.empty((parts, depth, width), gx.dtype)
+    b = memory.empty((parts, min(panels, max(1, FILTERS // (depth * width))), depth, width), gx.dtype)
     c = memory.empty((parts, MOST_ROWS, width), gx.dtype)
     for group in range(groups):
         run(multiply, count, by_tiles, tiles, panels, chunk, gy, weight, gx, steps, phases, taps, grid,
             (group, groups), a, b, c, grain=grain)
+
+
+def _even_share(count, most):
+    """The smallest share so that no more of them are needed than with shares of `most`."""
+    return -(-count // -(-count // most))

@@ -20,9 +20,9 @@ def multiply(part, start, stop, by_tiles, tiles, panels, chunk, gy, weight, gx, 
     """One thread's share: tiles start:stop of positions if by_tiles, else panels start:stop of lanes.
 
     steps (sh, sw, ph, pw), phases (a0, a1, b0, b1), taps (vertical, horizontal), grid (P0, P1, Q0, Q1) up to but
-    without P1 and Q1, member (group, groups); workspaces a[part] (k, chunk), b[part] (k, lanes), c[part] (rows, lanes).
+    without P1 and Q1, member (group, groups); workspaces a[part] (k, chunk), b[part] (together, k, lanes), c[part] (rows, lanes).
     """
-    depth, width = b.shape[1:]
+    together, depth, width = b.shape[1:]
     pitch = a.shape[2]
     first_tile, last_tile = (start, stop) if by_tiles else (0, tiles)
     first_panel, last_panel = (0, panels) if by_tiles else (start, stop)
@@ -30,10 +30,13 @@ def multiply(part, start, stop, by_tiles, tiles, panels, chunk, gy, weight, gx, 
         behind = min(tile + chunk, last_tile)
         _pack_positions(a[part], gy, tile * MOST_ROWS, behind * MOST_ROWS, taps, grid, member)
         for panel in range(first_panel, last_panel):
-            _pack_filters(b[part], weight, panel * width, steps, phases, taps, member)
+            packed = (panel - first_panel) % together
+            if packed == 0 and (tile == first_tile or last_panel - first_panel > together):
+                _pack_filters(b[part], weight, panel, last_panel, steps, phases, taps, member)
             for t in range(tile, behind):
                 block = at(a, part * depth * pitch + (t - tile) * MOST_ROWS)
-                multiply_tile(MOST_ROWS, False, depth, block, 1, pitch, at(b, part * depth * width), width,
+                filters = at(b, (part * together + packed) * depth * width)
+                multiply_tile(MOST_ROWS, False, depth, block, 1, pitch, filters, width,
                               at(c, part * MOST_ROWS * width), width)
                 _place(c[part], gx, t * MOST_ROWS, panel * width, weight.shape[1], steps, phases, grid, member)
 
@@ -59,34 +62,58 @@ def _pack_plane(line, gy, o, i2, j2, start, stop, grid):
         count = min(columns - left, stop - start - column)
         before = min(count, max(0, -q)) if n < images and 0 <= p < oh else count
         inside = min(count, max(before, ow - q))
-        line[column : column + before] = 0
+        for x in range(before):
+            line[column + x] = 0
         if before < inside:
-            line[column + before : column + inside] = gy[n, o, p, q + before : q + inside]
-        line[column + inside : column + count] = 0
+            _copy_line(inside - before, gy[n, o, p], q + before, line, column + before)
+        for x in range(inside, count):
+            line[column + x] = 0
         column += count
         row, left = row + 1, 0
 
 
 @compiled
-def _pack_filters(b, weight, start, steps, phases, taps, member):
-    """Lanes start and following, counted through channels and phases: B[k, lane] = weight[o, c, a + i2*sh, b + j2*sw]."""
+def _copy_line(count, source, start, target, into):
+    """target[into : into + count] = source[start : start + count], for lines so short that asking costs more."""
+    for _ in range(count // 16):
+        copy(16, at(source, start), at(target, into))
+        start, into = start + 16, into + 16
+    if count & 8:
+        copy(8, at(source, start), at(target, into))
+        start, into = start + 8, into + 8
+    if count & 4:
+        copy(4, at(source, start), at(target, into))
+        start, into = start + 4, into + 4
+    for x in range(count % 4):
+        target[into + x] = source[start + x]
+
+
+@compiled
+def _pack_filters(b, weight, panel, last_panel, steps, phases, taps, member):
+    """Panels from `panel` on, as many as B takes: B[panel, k, lane] = weight[o, c, a + i2*sh, b + j2*sw].
+
+    Several at once, because what lies side by side in a filter is read together, and filters lie far apart.
+    """
+    together, depth, width = b.shape
     filters, (channels, kh, kw) = weight.shape[0] // member[1], weight.shape[1:]
     tall, wide = phases[1] - phases[0], phases[3] - phases[2]
-    lanes = min(b.shape[1], channels * tall * wide - start)
-    places = np.empty(lanes, np.uint64)  # of tap (0, 0) of each lane in a filter
-    for lane in range(lanes):
-        c, phase, column = (start + lane) // (tall * wide), (start + lane) // wide % tall, (start + lane) % wide
-        places[lane] = (c * kh + phases[0] + phase) * kw + phases[2] + column
-    in_order = places[lanes - 1] - places[0] == lanes - 1  # as in U-Net, where the filter is as large as the stride
+    start, stop = panel * width, min(min(panel + together, last_panel) * width, channels * tall * wide)
+    places = np.empty(stop - start, np.uint64)  # of tap (0, 0) of each lane in a filter
+    for across in range(start, stop):
+        c, phase, column = across // (tall * wide), across // wide % tall, across % wide
+        places[across - start] = (c * kh + phases[0] + phase) * kw + phases[2] + column
     numbers = weight.reshape(weight.shape[0], -1)
-    for k in range(b.shape[0]):
+    in_order = tall == kh and wide == kw  # as in U-Net, where the filter is as large as the stride
+    for k in range(depth):
         o, i2, j2 = k % filters, k // filters % taps[0], k // filters // taps[0]
         source = numbers[member[0] * filters + o, i2 * steps[0] * kw + j2 * steps[1] :]
-        if in_order:
-            b[k, :lanes] = source[places[0] : places[0] + lanes]
-        else:
-            for lane in range(lanes):
-                b[k, lane] = source[places[lane]]
+        for first in range(0, stop - start, width):
+            to = b[first // width, k, : min(width, stop - start - first)]
+            if in_order:
+                to[:] = source[start + first : start + first + to.size]
+            else:
+                for lane in range(to.size):
+                    to[lane] = source[places[first + lane]]
 
 
 @compiled
@@ -118,23 +145,27 @@ def _place(tile, gx, position, start, channels, steps, phases, grid, member):
 @compiled
 def _place_runs(tile, r, lane, count, run, line, x, step):
     """`run` numbers from each of `count` rows of the tile into a line of the output, `step` apart from x on."""
-    first = min(count, max(0, -(x // step)))  # these reach out of the line on the left
-    last = max(first, min(count, (line.size - run - x) // step + 1))  # and those from here on to the right
-    for i in range(first):
-        _place_clipped(tile, r + i, lane, run, line, x + i * step)
-    for i in range(last, count):
-        _place_clipped(tile, r + i, lane, run, line, x + i * step)
-    if run == 2:
-        _copy_runs(2, tile, r + first, lane, last - first, line, x + first * step, step)
-    elif run == 4:
-        _copy_runs(4, tile, r + first, lane, last - first, line, x + first * step, step)
-    elif run == 8:
-        _copy_runs(8, tile, r + first, lane, last - first, line, x + first * step, step)
-    elif run == 16:
-        _copy_runs(16, tile, r + first, lane, last - first, line, x + first * step, step)
-    else:
-        for i in range(first, last):
-            _place_clipped(tile, r + i, lane, run, line, x + i * step)
+    while count > 0 and x < 0:  # reaches out of the line on the left
+        _place_clipped(tile, r, lane, run, line, x)
+        r, count, x = r + 1, count - 1, x + step
+    while count > 0 and x + (count - 1) * step + run > line.size:  # and to the right
+        count -= 1
+        _place_clipped(tile, r + count, lane, run, line, x + count * step)
+    done = 0
+    while run - done >= 16:
+        _copy_runs(16, tile, r, lane + done, count, line, x + done, step)
+        done += 16
+    if run & 8:
+        _copy_runs(8, tile, r, lane + done, count, line, x + done, step)
+        done += 8
+    if run & 4:
+        _copy_runs(4, tile, r, lane + done, count, line, x + done, step)
+        done += 4
+    if run & 2:
+        _copy_runs(2, tile, r, lane + done, count, line, x + done, step)
+        done += 2
+    if run & 1:
+        _copy_runs(1, tile, r, lane + done, count, line, x + done, step)
 
 
 @compiled
