@@ -14,7 +14,7 @@ SIZES = [((4, 5), (8, 15)), ((7, 9), (3, 4)), ((5, 4), (3, 11)), ((4, 5), (4, 5)
          ((5, 7), (1, 2)), ((3, 4), (1, 1)), ((1, 1), (3, 2)), ((6, 6), (13, 17))]
 
 
-@pytest.fixture(params=["reference", "array"])
+@pytest.fixture(params=["reference", "array", "cpu"])
 def folder(request):
     with minifcn.use_kernels(request.param):
         yield request.param
