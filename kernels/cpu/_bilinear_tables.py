@@ -78,7 +78,7 @@ def _adjoint(indices, weights, sources, targets):
 def _table(indices, weights, zero, dtype):
     """As arrays for the loops, with the two rows that these expect at least.
 
-    Numba lets a signed index count from the end when it is negative, and asks at each access; an unsigned one cannot be.
+    Unsigned, because numba lets a negative index count from the end and would ask at each access.
     """
     missing = ((0, max(0, 2 - len(indices))), (0, 0))
     indices, weights = np.pad(indices, missing, constant_values=zero), np.pad(weights, missing)

@@ -20,7 +20,8 @@ def multiply(part, start, stop, by_tiles, tiles, panels, chunk, gy, weight, gx, 
     """One thread's share: tiles start:stop of positions if by_tiles, else panels start:stop of lanes.
 
     steps (sh, sw, ph, pw), phases (a0, a1, b0, b1), taps (vertical, horizontal), grid (P0, P1, Q0, Q1) up to but
-    without P1 and Q1, member (group, groups); workspaces a[part] (k, chunk), b[part] (together, k, lanes), c[part] (rows, lanes).
+    without P1 and Q1, member (group, groups); workspaces a[part] (k, chunk), b[part] (together, k, lanes) for panels
+    that are packed together, c[part] (rows, lanes).
     """
     together, depth, width = b.shape[1:]
     pitch = a.shape[2]
