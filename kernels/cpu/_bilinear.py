@@ -2,8 +2,8 @@
 
     y[p, q] = sum over m, n of  rows[m, p] * columns[n, q] * x[row_indices[m, p], column_indices[n, q]]
 
-with weights and indices from the tables of `_bilinear_tables`. Weights that are products of one for the row and one for the column allow two
-short sums instead of a long one, and the order of the two decides how much work they are:
+with weights and indices from the tables of `_bilinear_tables`. Weights that are products of one for the row and one for
+the column allow two short sums instead of a long one, and the order of the two decides how much work they are:
 
 expand    y is larger: an input row is made wide once and kept, and every output row is a mix of two or so wide rows
 reduce    y is smaller: many input rows are added up to one, and that one is made narrow
