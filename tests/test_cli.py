@@ -47,7 +47,7 @@ def test_alone_it_shows_what_a_newcomer_wants(capsys):
     assert commands == ["train", "evaluate", "predict", "gradcheck", "doctor"]
 
 
-@pytest.mark.parametrize("command", ["doctor", "models", "train", "evaluate", "predict", "gradcheck"])
+@pytest.mark.parametrize("command", ["doctor", "models", "train", "evaluate", "predict", "gradcheck", "warmup"])
 def test_help_with_an_example(capsys, command):
     with pytest.raises(SystemExit) as end:
         cli.main([command, "--help"])
@@ -108,6 +108,18 @@ def test_doctor_says_when_matrix_products_run_on_old_loops(capsys, monkeypatch):
         monkeypatch.setattr("minifcn.kernels.cpu._processor.FEATURES", features)
         report = json.loads(printed(capsys, "doctor", "--json"))
         assert ("unset OPENBLAS_CORETYPE" in report["matrix_products"]) == said
+
+
+def test_warmup(capsys, monkeypatch):
+    """Once warm, nothing is left to compile."""
+    monkeypatch.setattr("minifcn.cli.warmup.SIZES", ((1 / 64, 1, 32, 48),))
+    assert cli.main(["warmup", "fcn32s", "--json"]) == 0
+    report, progress = capsys.readouterr()
+    assert json.loads(report).keys() == {"functions", "seconds", "folder"}
+    assert "compiling 1/1" in progress
+    before = json.loads(report)["functions"]
+    text = printed(capsys, "warmup", "fcn32s")
+    assert re.match(rf"compiled {before} functions in [\d.]+ s, kept in .*kernels-", text)
 
 
 def test_models(capsys):
