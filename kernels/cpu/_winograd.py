@@ -7,7 +7,7 @@ product of degree 5 is known as soon as its values at six points are known (Cook
 
 where G evaluates the filter at the six points, B^T prepares the inputs, and A^T puts the outputs together: 6
 multiplications instead of 12. In two dimensions each transform is applied along columns and then along rows of a tile,
-and 6*6 = 36 multiplications do the work of 12*12 = 144. Tiles of 6x6 inputs overlap by two; those of 4x4 outputs do not.
+and 6*6 = 36 multiplications do the work of 12*12 = 144. Tiles of 6x6 inputs overlap by two, 4x4 outputs do not.
 
 With many channels, the multiplication number by number becomes 36 matrix products, one for each position p in a tile:
 

@@ -17,12 +17,13 @@ from ._micro_kernel import VECTORS, at
 from ._processor import LANES
 from ._threads import run
 from ._winograd import POINTS, POSITIONS, TAPS
-from ._winograd_vectors import transform_filter_line, transpose_square
+from ._winograd_vectors import stream_filter_line, transform_filter_line, transpose_square
 
 WIDTH = VECTORS * LANES  # output channels of one matrix product
 FILTER = TAPS * TAPS
 SQUARE = (FILTER + LANES - 1) // LANES * LANES * LANES  # scratch: the taps of LANES filters
 HALF_DONE = TAPS * POINTS * LANES  # scratch: the same, transformed along one axis
+LARGE = 16 << 20  # bytes of U that will not stay in a cache anyway
 GRAIN = 512  # filters of WIDTH lanes that are worth a thread
 
 
@@ -50,12 +51,12 @@ def _transformed(weight, outputs, inputs, output_step, input_step, rotated):
     u = memory.empty((POSITIONS, odd_lines(blocks * inputs * WIDTH)), np.float32)
     if weight.size:
         flat = contiguous(weight).reshape(-1)
-        run(_transform, blocks * inputs, flat, outputs, inputs, output_step, input_step, rotated, u, grain=GRAIN)
+        run(_transform, blocks * inputs, flat, outputs, inputs, output_step, input_step, rotated, u.nbytes >= LARGE, u, grain=GRAIN)
     return u
 
 
 @compiled
-def _transform(part, start, stop, weight, outputs, inputs, output_step, input_step, rotated, u):
+def _transform(part, start, stop, weight, outputs, inputs, output_step, input_step, rotated, stream, u):
     taps, half_done = np.empty(SQUARE, np.float32), np.empty(HALF_DONE, np.float32)
     plane = u.shape[1]
     first, step = (FILTER - 1, -1) if rotated else (0, 1)  # which tap is read first
@@ -78,4 +79,7 @@ def _transform(part, start, stop, weight, outputs, inputs, output_step, input_st
                                       at(half_done, i * LANES), TAPS * LANES)
             for j in range(POINTS):
                 target = at(u, j * POINTS * plane + unit * WIDTH + lane)
-                transform_filter_line(at(half_done, j * TAPS * LANES), LANES, target, plane)
+                if stream:
+                    stream_filter_line(at(half_done, j * TAPS * LANES), LANES, target, plane)
+                else:
+                    transform_filter_line(at(half_done, j * TAPS * LANES), LANES, target, plane)

@@ -19,14 +19,13 @@ from ._micro_kernel import MOST_ROWS, at, multiply_tile
 from ._processor import LANES
 from ._threads import parts_of, run
 from ._winograd import POSITIONS
+from ._winograd_choice import FUSED, plan, row_step, strip_tiles
 from ._winograd_filters import WIDTH, odd_lines
 from ._winograd_transforms import SCRATCH, tile_count, tile_grid, transform_input, transform_output
 
 FULL, HALF, QUARTER = MOST_ROWS, (MOST_ROWS + 2) // 2, (MOST_ROWS + 2) // 4  # tiles of a block in registers
-FUSED_BYTES = 640 << 10  # of V and M: what leaves room for U in a second-level cache of 1 MiB
 PHASED_BYTES = 32 << 20  # of V, if it is phased
 BLOCK = 4 * FULL  # tiles of M, if it is phased
-FUSED, PHASED = 1, 2
 
 
 def convolve(x, u, bias, o, oh, ow, ph, pw, dh, dw, relu):
@@ -45,30 +44,14 @@ def convolve(x, u, bias, o, oh, ow, ph, pw, dh, dw, relu):
     elif y.size:
         grid = tile_grid(oh, ow, ph, pw, dh, dw)
         tiles = tile_count(x.shape[0], grid)
-        way = _fused if plan(x.shape[1], o, tiles) == FUSED else _phased
+        way = _fused if plan(x.shape[1], tiles) == FUSED else _phased
         way(contiguous(x), contiguous(u), biases, floor, grid, tiles, y)
     return y
 
 
-def plan(c, o, tiles):
-    """FUSED or PHASED."""
-    return FUSED if _strip(_row(c)) >= FULL and tiles >= 2 * FULL else PHASED
-
-
-def _row(c):
-    """Numbers from one tile of V to the next."""
-    row = -(-c // LANES) * LANES
-    return odd_lines(row) if row % 256 == 0 else row
-
-
-def _strip(row):
-    """Tiles whose V and M take FUSED_BYTES: a multiple of FULL."""
-    return FUSED_BYTES // (POSITIONS * 4 * (row + WIDTH)) // FULL * FULL
-
-
 def _fused(x, u, bias, floor, grid, tiles, y):
-    row = _row(x.shape[1])
-    strip = min(_strip(row), tiles)
+    row = row_step(x.shape[1])
+    strip = min(max(strip_tiles(x.shape[1]), FULL), tiles)
     v_plane, m_plane = odd_lines((strip + FULL) * row), odd_lines((strip + FULL) * WIDTH)
     parts = parts_of(tiles, FULL)
     workspace = memory.empty((parts, POSITIONS * (v_plane + m_plane) + SCRATCH), np.float32)
@@ -92,7 +75,7 @@ def _strips(part, start, stop, x, u, bias, floor, grid, strip, row, v_plane, m_p
 
 
 def _phased(x, u, bias, floor, grid, tiles, y):
-    row = _row(x.shape[1])
+    row = row_step(x.shape[1])
     chunk = min(tiles, max(BLOCK, PHASED_BYTES // (POSITIONS * 4 * row) // BLOCK * BLOCK))
     v_plane = odd_lines((chunk + FULL) * row)
     m_plane = odd_lines((min(chunk, BLOCK) + FULL) * WIDTH)

@@ -47,7 +47,7 @@ def tile_count(images, grid):
 def transform_input(x, c0, start, stop, grid, panel, offset, row, plane, scratch):
     """B^T d B of tiles start:stop and channels c0 : c0 + LANES of x (N, C, H, W).
 
-    Point p of tile start + t goes to panel[offset + p*plane + t*row :][:LANES]. Channels beyond C get what nobody may use.
+    Point p of tile start + t goes to panel[offset + p*plane + t*row :][:LANES]; channels beyond C hold noise.
     `grid` is tile_grid's, `scratch` has SCRATCH numbers of this thread's own.
     """
     tile = start
@@ -55,12 +55,13 @@ def transform_input(x, c0, start, stop, grid, panel, offset, row, plane, scratch
         count = min(RUN, stop - tile, grid[1] - tile % grid[1])
         _read_lines(x, c0, tile, count, grid, scratch)
         for column in range(count * TILE + POINTS - TILE):
-            transform_input_line(at(scratch, column * LANES), LINE, at(scratch, column * LANES), LINE)
+            place = at(scratch, column * LANES)
+            transform_input_line(place, LINE, place, LINE)
         for t in range(count):
-            place = offset + (tile - start + t) * row
+            tile_place = offset + (tile - start + t) * row
             for j in range(POINTS):
                 transform_input_line(at(scratch, j * LINE + t * TILE * LANES), LANES,
-                                     at(panel, place + j * POINTS * plane), plane)
+                                     at(panel, tile_place + j * POINTS * plane), plane)
         tile += count
 
 
@@ -74,12 +75,13 @@ def transform_output(panel, offset, row, plane, start, stop, grid, bias, floor, 
     while tile < stop:
         count = min(RUN, stop - tile, grid[1] - tile % grid[1])
         for t in range(count):
-            place = offset + (tile - start + t) * row
+            tile_place = offset + (tile - start + t) * row
             for j in range(POINTS):
-                transform_output_line(at(panel, place + j * POINTS * plane), plane,
+                transform_output_line(at(panel, tile_place + j * POINTS * plane), plane,
                                       at(scratch, j * LINE + t * TILE * LANES), LANES)
         for column in range(count * TILE):
-            finish_output_line(at(scratch, column * LANES), LINE, at(scratch, column * LANES), LINE, at(bias, o0), floor)
+            place = at(scratch, column * LANES)
+            finish_output_line(place, LINE, place, LINE, at(bias, o0), floor)
         _write_lines(scratch, o0, tile, count, grid, y)
         tile += count
 

@@ -57,8 +57,11 @@ def _place(builder, address, step, i):
     return builder.bitcast(place, VECTOR.as_pointer())
 
 
-def _line(formula, taken):
-    """An instruction for numba: line(a, a_step, b, b_step) applies `formula` to `taken` vectors, a_step apart."""
+def _line(formula, taken, past_caches=False):
+    """An instruction for numba: line(a, a_step, b, b_step) applies `formula` to `taken` vectors, a_step apart.
+
+    past_caches: straight to memory, whole cache lines at once (b must begin one), which saves reading them first.
+    """
 
     @intrinsic
     def line(typing, a, a_step, b, b_step):
@@ -66,7 +69,10 @@ def _line(formula, taken):
             a, a_step, b, b_step = args
             read = [_Vector(builder, builder.load(_place(builder, a, a_step, i), align=4)) for i in range(taken)]
             for i, result in enumerate(formula(*read)):
-                builder.store(result.value, _place(builder, b, b_step, i), align=4)
+                place = _place(builder, b, b_step, i)
+                stored = builder.store(result.value, place, align=4 * LANES if past_caches else 4)
+                if past_caches:
+                    stored.set_metadata("nontemporal", builder.module.add_metadata([INT32(1)]))
             return context.get_dummy_value()
 
         return types.void(a, types.intp, b, types.intp), build
@@ -76,6 +82,7 @@ def _line(formula, taken):
 
 transform_input_line = _line(input_line, 6)  # 6 -> 6
 transform_filter_line = _line(filter_line, 3)  # 3 -> 6
+stream_filter_line = _line(filter_line, 3, past_caches=True)
 transform_output_line = _line(output_line, 6)  # 6 -> 4
 transform_output_line_adjoint = _line(output_line_adjoint, 4)  # 4 -> 6
 transform_filter_line_adjoint = _line(filter_line_adjoint, 6)  # 6 -> 3
