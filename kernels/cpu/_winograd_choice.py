@@ -17,6 +17,7 @@ from ._winograd_transforms import tile_count, tile_grid
 DIRECT, FUSED, PHASED = 0, 1, 2
 TRANSFORM = 400  # multiply-adds that could be done in the time of transforming one channel of a tile, in or out
 READ = 8  # multiply-adds that could be done in the time of reading one number from main memory
+SHORTEST_STRIP = 12  # tiles
 FUSED_BYTES = 640 << 10  # of V and M: what leaves room for U in a second-level cache of 1 MiB
 
 
@@ -37,8 +38,8 @@ def choose(n, c, o, oh, ow, dh, dw) -> int:
 
 
 def plan(c, tiles) -> int:
-    """FUSED if V and M of some blocks of tiles fit into the second-level cache, else PHASED."""
-    return FUSED if strip_tiles(c) >= MOST_ROWS and tiles >= 2 * MOST_ROWS else PHASED
+    """FUSED if V and M of enough tiles fit into the second-level cache: U is read again for so many. Else PHASED."""
+    return FUSED if strip_tiles(c) >= SHORTEST_STRIP and tiles >= 2 * SHORTEST_STRIP else PHASED
 
 
 def row_step(c) -> int:

@@ -51,12 +51,13 @@ def _transformed(weight, outputs, inputs, output_step, input_step, rotated):
     u = memory.empty((POSITIONS, odd_lines(blocks * inputs * WIDTH)), np.float32)
     if weight.size:
         flat = contiguous(weight).reshape(-1)
-        run(_transform, blocks * inputs, flat, outputs, inputs, output_step, input_step, rotated, u.nbytes >= LARGE, u, grain=GRAIN)
+        run(_transform, blocks * inputs, flat, outputs, inputs, output_step, input_step, rotated, u, u.nbytes >= LARGE,
+            grain=GRAIN)
     return u
 
 
 @compiled
-def _transform(part, start, stop, weight, outputs, inputs, output_step, input_step, rotated, stream, u):
+def _transform(part, start, stop, weight, outputs, inputs, output_step, input_step, rotated, u, stream):
     taps, half_done = np.empty(SQUARE, np.float32), np.empty(HALF_DONE, np.float32)
     plane = u.shape[1]
     first, step = (FILTER - 1, -1) if rotated else (0, 1)  # which tap is read first
