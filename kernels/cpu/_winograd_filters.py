@@ -5,7 +5,9 @@
 The input gradient of a convolution is a convolution of gy with the filters turned by 180 degrees and with their two
 channel axes swapped; so `transform_weight_rotated` differs by strides and by the order of the taps alone.
 
-Bytes: 36/9 times the weight are written. That is all it costs: the arithmetic hides behind it.
+Bytes: 36/9 times the weight are written. That is all it costs: the arithmetic hides behind it. 512x512 filters, 38 MB,
+take 1.4 ms (2026-11): 28 GB/s, what memory takes from one core. Written past the caches, which a U of that size would
+only sweep; the locks that hand work from thread to thread also wait for such writes.
 """
 
 import numpy as np

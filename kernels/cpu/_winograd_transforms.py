@@ -8,6 +8,10 @@ side by side. Both transforms work on LANES channels and a short run of tiles in
 
 The lines lie in the first-level cache. The columns that two tiles share are transformed along y once.
 
+Costs (2026-11, AVX-512), in cycles for a tile and 16 channels: input 340, output 300 from the second-level cache, about
+twice that where planes are a multiple of 4 KiB apart, so that 16 channels meet in one set of the first-level cache.
+Of the 340, 100 transpose and 130 are the bare stores of 60 vectors.
+
 Tiles are counted through: image, plane, row of tiles, tile. A dilation of (dh, dw) takes a picture apart into dh*dw
 interleaved planes, in which neighbours are dh rows and dw columns apart; each is convolved as if it were a picture.
 """
