@@ -13,6 +13,7 @@ from minifcn.kernels.cpu._threads import use_threads
 from minifcn.kernels.cpu._winograd_filters import transform_weight, transform_weight_rotated
 from minifcn.kernels.cpu._winograd_forward import convolve
 
+filters_module = importlib.import_module("minifcn.kernels.cpu._winograd_filters")
 forward = importlib.import_module("minifcn.kernels.cpu._winograd_forward")
 conv2d, conv2d_grad_input = numba.njit(reference.conv2d), numba.njit(reference.conv2d_grad_input)
 
@@ -123,6 +124,16 @@ def test_relu_and_no_bias(rng):
     plain = convolve(*float32(x), u, None, 33, 13, 18, 1, 1, 1, 1, False)
     assert error(plain, conv2d(x, weight, np.zeros(33), 13, 18, 1, 1, 1, 1, 1, 1, 1)) < 1e-5
     assert np.array_equal(convolve(*float32(x), u, None, 33, 13, 18, 1, 1, 1, 1, True), np.maximum(plain, 0))
+
+
+def test_large_filters_written_past_the_caches_are_the_same(rng, monkeypatch):
+    weight = rng.standard_normal((70, 80, 3, 3), dtype=np.float32)
+    for transform, filters, channels in ((transform_weight, 70, 80), (transform_weight_rotated, 80, 70)):
+        monkeypatch.undo()
+        plain = transform(weight)
+        monkeypatch.setattr(filters_module, "LARGE", 0)
+        used = -(-filters // filters_module.WIDTH) * filters_module.WIDTH * channels
+        assert np.array_equal(transform(weight)[:, :used], plain[:, :used])
 
 
 def test_read_only_and_strided_inputs(rng):
