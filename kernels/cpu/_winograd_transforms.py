@@ -57,7 +57,7 @@ def transform_input(x, c0, start, stop, grid, panel, offset, row, plane, scratch
     tile = start
     while tile < stop:
         count = min(RUN, stop - tile, grid[1] - tile % grid[1])
-        _read_lines(x, c0, tile, count, grid, scratch)
+        read_lines(x, c0, tile, count, grid, POINTS, scratch)
         for column in range(count * TILE + POINTS - TILE):
             place = at(scratch, column * LANES)
             transform_input_line(place, LINE, place, LINE)
@@ -101,14 +101,17 @@ def _where(tile, grid):
 
 
 @compiled
-def _read_lines(x, c0, tile, count, grid, lines):
-    """Six rows of x under a run of tiles, channels last; zeros outside of the picture."""
+def read_lines(x, c0, tile, count, grid, size, lines):
+    """The `size` rows of x under a run of tiles, channels last; zeros outside of the picture.
+
+    `size` is 6 for inputs, whose tiles overlap, and 4 for gradients of outputs, whose tiles do not.
+    """
     channels, h, w = x.shape[1:]
     _, _, ph, pw, dh, dw = grid
     n, a, b, row, column = _where(tile, grid)
-    left, columns = b + column * dw - pw, count * TILE + POINTS - TILE
+    left, columns = b + column * dw - pw, count * TILE + size - TILE
     direct = dw == 1 and c0 + LANES <= channels
-    for j in range(POINTS):
+    for j in range(size):
         iy = a + (row + j) * dh - ph
         if not 0 <= iy < h:
             lines[j * LINE:(j + 1) * LINE] = 0
