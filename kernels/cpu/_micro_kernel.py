@@ -52,29 +52,73 @@ def multiply_tile(typing, rows, add, k, a, a_row, a_k, b, b_k, c, c_row):
     signature = types.void(rows, add, steps, a, steps, steps, b, steps, c, steps)
 
     def build(context, builder, signature, args):
-        _, _, k, a, a_row, a_k, b, b_k, c, c_row = args
-        tile = _Tile(builder, a.type.pointee)
-        c_rows = [builder.gep(c, [builder.mul(c_row, INT(r))]) for r in range(rows.literal_value)]
-        start = [tile.load(row, v) if add.literal_value else tile.zero for row in c_rows for v in range(VECTORS)]
-
-        def one_k(index, sums):  # sums: the block of C, row by row
-            vectors = [tile.load(builder.gep(b, [builder.mul(index, b_k)]), v) for v in range(VECTORS)]
-            a_column = builder.gep(a, [builder.mul(index, a_k)])
-            result = []
-            for r in range(rows.literal_value):
-                number = tile.broadcast(builder.gep(a_column, [builder.mul(a_row, INT(r))]))
-                result += [tile.multiply_add(number, vectors[v], sums[r * VECTORS + v]) for v in range(VECTORS)]
-            return result
-
-        sums = _loop(builder, k, start, one_k)
-        for position, total in enumerate(sums):
-            tile.store(total, c_rows[position // VECTORS], position % VECTORS)
+        _multiply(builder, rows.literal_value, bool(add.literal_value), *args[2:])
         return context.get_dummy_value()
 
     return signature, build
 
 
-class _Tile:
+@intrinsic
+def add_rows(typing, rows, k, a, a_row, a_k, b, b_k, c, c_row):
+    """C[r, s] += sum over k of A[r, k] * B[k, s]: as `multiply_tile`, for a number of rows that is known when it runs.
+
+    The blocks for 1 to MOST_ROWS rows are built one after the other, and a jump goes to the one that is asked for.
+    """
+    signature = types.void(types.intp, types.intp, a, types.intp, types.intp, b, types.intp, c, types.intp)
+
+    def build(context, builder, signature, args):
+        _for_each_number_of_rows(builder, args[0], lambda rows: _multiply(builder, rows, True, *args[1:]))
+        return context.get_dummy_value()
+
+    return signature, build
+
+
+@intrinsic
+def add_rows_by_table(typing, rows, k, a, a_row, places, b, b_k, c, c_row):
+    """The same where A[r, k] lies a_row*r + places[k] behind a: a convolution meets its taps all over the image."""
+    signature = types.void(types.intp, types.intp, a, types.intp, places, b, types.intp, c, types.intp)
+
+    def build(context, builder, signature, args):
+        _for_each_number_of_rows(builder, args[0], lambda rows: _multiply(builder, rows, True, *args[1:]))
+        return context.get_dummy_value()
+
+    return signature, build
+
+
+def _for_each_number_of_rows(builder, rows, build_rows):
+    after = builder.append_basic_block("after_rows")
+    jump = builder.switch(rows, after)
+    for number in range(1, MOST_ROWS + 1):
+        block = builder.append_basic_block(f"rows_{number}")
+        jump.add_case(INT(number), block)
+        builder.position_at_end(block)
+        build_rows(number)
+        builder.branch(after)
+    builder.position_at_end(after)
+
+
+def _multiply(builder, rows, add, k, a, a_row, a_k, b, b_k, c, c_row):
+    """The instructions of one block of C: fetch or clear it, one step for each k, put it back."""
+    tile = Vectors(builder, a.type.pointee)
+    c_rows = [builder.gep(c, [builder.mul(c_row, INT(r))]) for r in range(rows)]
+    start = [tile.load(row, v) if add else tile.zero for row in c_rows for v in range(VECTORS)]
+
+    def one_k(index, sums):  # sums: the block of C, row by row
+        vectors = [tile.load(builder.gep(b, [builder.mul(index, b_k)]), v) for v in range(VECTORS)]
+        by_table = isinstance(a_k.type, ir.PointerType)
+        a_column = builder.gep(a, [builder.load(builder.gep(a_k, [index])) if by_table else builder.mul(index, a_k)])
+        result = []
+        for r in range(rows):
+            number = tile.broadcast(builder.gep(a_column, [builder.mul(a_row, INT(r))]))
+            result += [tile.multiply_add(number, vectors[v], sums[r * VECTORS + v]) for v in range(VECTORS)]
+        return result
+
+    sums = _loop(builder, k, start, one_k)
+    for position, total in enumerate(sums):
+        tile.store(total, c_rows[position // VECTORS], position % VECTORS)
+
+
+class Vectors:
     """Vector instructions for one type of number, as calls of an LLVM builder."""
 
     def __init__(self, builder, number):

@@ -1,5 +1,39 @@
-"""Conv: has no loop of its own yet, so the pass of `array` runs."""
+"""Convolution and its two gradients, compiled. Which algorithm runs is said, with its reasons, in `_choice`."""
 
-from ..array.conv import conv2d, conv2d_grad_input, conv2d_grad_weight
+from ._choice import algorithm, vectors_along
+from ._convolution import forward
+from ._direct_input import grad_input
+from ._direct_weight import grad_weight
+from ._layout import contiguous
+from ._transposed import grad_input_strided
+from ._transposed_diagonal import find_diagonal
+from ._winograd_filters import transform_weight_rotated
+from ._winograd_forward import convolve as winograd
+from ._winograd_weight import grad_weight as winograd_grad_weight
 
-__all__ = ["conv2d", "conv2d_grad_input", "conv2d_grad_weight"]
+
+def conv2d(x, weight, bias, oh, ow, sh, sw, ph, pw, dh, dw, groups):
+    """x (N, C, H, W), weight (O, C/groups, KH, KW), bias (O,) or None -> y (N, O, oh, ow)."""
+    return forward(x, weight, bias, oh, ow, sh, sw, ph, pw, dh, dw, groups, relu=False)
+
+
+def conv2d_grad_input(gy, weight, h, w, sh, sw, ph, pw, dh, dw, groups):
+    """gy (N, O, OH, OW), weight (O, C/groups, KH, KW) -> gx (N, C, h, w). Also a transposed convolution's forward."""
+    gy, weight = contiguous(gy), contiguous(weight)
+    n, o = gy.shape[:2]
+    _, c, kh, kw = weight.shape
+    if algorithm(n, o, c, h, w, kh, kw, sh, sw, dh, dw, groups, gy.dtype) == "winograd":
+        return winograd(gy, transform_weight_rotated(weight), None, c, h, w, 2 * dh - ph, 2 * dw - pw, dh, dw, False)
+    if (sh, sw) != (1, 1) and (dh, dw) == (1, 1) and (
+            vectors_along(c, gy.dtype) == "pixels" or find_diagonal(weight, groups) is not None):
+        return grad_input_strided(gy, weight, h, w, sh, sw, ph, pw, dh, dw, groups)
+    return grad_input(gy, weight, h, w, sh, sw, ph, pw, dh, dw, groups)
+
+
+def conv2d_grad_weight(gy, x, kh, kw, sh, sw, ph, pw, dh, dw, groups):
+    """gy (N, O, OH, OW), x (N, C, H, W) -> gweight (O, C/groups, kh, kw)."""
+    gy, x = contiguous(gy), contiguous(x)
+    n, o, oh, ow = gy.shape
+    if algorithm(n, x.shape[1], o, oh, ow, kh, kw, sh, sw, dh, dw, groups, gy.dtype) == "winograd":
+        return winograd_grad_weight(gy, x, ph, pw, dh, dw)
+    return grad_weight(gy, x, kh, kw, sh, sw, ph, pw, dh, dw, groups)

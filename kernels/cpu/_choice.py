@@ -1,0 +1,33 @@
+"""Which algorithm runs: functions of shapes and dtype, with their reasons, to be asked without running anything."""
+
+import numpy as np
+
+from .. import winograd_allowed
+from ._micro_kernel import VECTORS
+from ._processor import VECTOR_BITS
+from ._winograd_choice import suits
+
+
+def algorithm(n, c, o, oh, ow, kh, kw, sh, sw, dh, dw, groups, dtype) -> str:
+    """"winograd" or "direct", for c channels to o maps of oh x ow; an input gradient asks with the two turned around.
+
+    Winograd's method saves up to three of four multiplications, but is made for filters of 3x3 with stride 1, and loses
+    a digit. So it is never used for float64, nor where the user forbids it, nor on maps so small that its transforms
+    cost more than they save (`_winograd_choice`).
+    """
+    if not n * c * o * oh * ow:
+        return "direct"
+    fast = winograd_allowed() and suits(n, c, o, oh, ow, kh, kw, sh, sw, dh, dw, groups, dtype)
+    return "winograd" if fast else "direct"
+
+
+def vectors_along(filters: int, dtype: np.dtype) -> str:
+    """What lies side by side in the vectors of a direct convolution with so many filters a group.
+
+    "filters": the input is read where it is, but filters that are no multiple of the vectors leave lanes empty.
+    "pixels": no lane is ever empty, but the input is copied into the cache once for each tap, which costs about as much
+        as multiplying by 6 filters.
+    """
+    width = VECTORS * VECTOR_BITS // 8 // np.dtype(dtype).itemsize
+    lanes = -(-filters // width) * width
+    return "filters" if lanes <= filters + max(filters // 8, 6) else "pixels"

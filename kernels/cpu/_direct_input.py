@@ -1,0 +1,81 @@
+"""Input gradient of a direct convolution, as convolutions of gy with stride 1: one for each remainder.
+
+Input row iy meets output row p through tap i where iy = p*sh + i*dh - ph. With iy = u*sh + a this is
+
+    p = u + t(i),   t(i) = (a + ph - i*dh) / sh        for the taps i that make t(i) a whole number, no others
+
+so the input rows of one remainder a are a convolution of gy with stride 1 over those taps, and the same for columns.
+No multiplication is made with a zero between pixels. With stride 1 there is one remainder, and all taps belong to it.
+"""
+
+import numpy as np
+
+from ._choice import vectors_along
+from ._compile import compiled
+from ._direct_filters import correlate
+from ._direct_scatter import scatter
+from ._direct_source import source_of
+from ._threads import run
+from .memory import empty
+
+
+def grad_input(gy, weight, h, w, sh, sw, ph, pw, dh, dw, groups):
+    """gy (N, O, OH, OW), weight (O, C/groups, KH, KW) -> gx (N, C, h, w)."""
+    n, o = gy.shape[:2]
+    channels, kh, kw = weight.shape[1:]
+    if vectors_along(channels, gy.dtype) == "pixels" or not gy.size:
+        return scatter(gy, weight, h, w, sh, sw, ph, pw, dh, dw, groups)
+    rows, columns = -(-h // sh), -(-w // sw)  # of one remainder
+    taps_h, taps_w = _taps(kh, sh, ph, dh), _taps(kw, sw, pw, dw)
+    first_h, last_h = _reach(taps_h)
+    first_w, last_w = _reach(taps_w)
+    source, form = source_of(gy, rows, columns, last_h - first_h + 1, last_w - first_w + 1, 1, 1, -first_h, -first_w,
+                             1, 1)
+    parts = empty((sh * sw, n, channels * groups, rows, columns), gy.dtype)
+    o //= groups
+    for a in range(sh):
+        for b in range(sw):
+            t_h, i = taps_h[a]
+            t_w, j = taps_w[b]
+            filters = np.arange(o)[:, None, None]
+            pixels = filters * form.channel + (t_h - first_h)[:, None] * form.pitch + t_w - first_w
+            weights = filters * channels * kh * kw + i[:, None] * kw + j
+            correlate(source.reshape(n, -1), form.channel * o, form.pitch, pixels.ravel(), weight.ravel(),
+                      weights.ravel(), kh * kw, o * channels * kh * kw, None, parts[a * sw + b], groups, relu=False)
+    return _interleave(parts, h, w, sh, sw)
+
+
+def _taps(size, step, pad, dilation):
+    """For each remainder a: the whole numbers t(i), and their taps i."""
+    i = np.arange(size)
+    found = []
+    for a in range(step):
+        shift = a + pad - i * dilation
+        found.append((shift[shift % step == 0] // step, i[shift % step == 0]))
+    return found
+
+
+def _reach(taps):
+    """The smallest and the largest t(i)."""
+    every = np.concatenate([t for t, _ in taps])
+    return int(every.min()), int(every.max())
+
+
+def _interleave(parts, h, w, sh, sw):
+    """Remainders (sh * sw, N, C, rows, columns) -> (N, C, h, w)."""
+    _, n, c, rows, columns = parts.shape
+    if (sh, sw) == (1, 1):
+        return parts.reshape(n, c, h, w)
+    gx = empty((n, c, h, w), parts.dtype)
+    run(_put_rows, n * c, parts.reshape(sh * sw, n * c, rows, columns), gx.reshape(n * c, h, w), sh, sw)
+    return gx
+
+
+@compiled
+def _put_rows(part, start, stop, parts, gx, sh, sw):
+    h, w = gx.shape[1], gx.shape[2]
+    for plane in range(start, stop):
+        for iy in range(h):
+            for b in range(sw):
+                for u in range((w - b + sw - 1) // sw):
+                    gx[plane, iy, u * sw + b] = parts[iy % sh * sw + b, plane, iy // sh, u]
