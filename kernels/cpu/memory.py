@@ -21,6 +21,7 @@ from ._guard import SIDE, guarded
 ALIGNMENT = 64  # bytes: one cache line, one vector of AVX-512
 SMALLEST = 1 << 16  # bytes: below this, numpy.empty is as fast
 STEPS = 8  # sizes between two powers of two: at most an eighth of a buffer is wasted
+ROOMY = 2  # a buffer this many times too large is better than a new one
 SPARE = 1 << 26  # bytes that may lie idle beyond a quarter of the most that was ever on loan at the same time
 
 _idle: defaultdict[int, list[np.ndarray]] = defaultdict(list)  # size -> buffers; appending and popping are atomic
@@ -74,17 +75,28 @@ def release() -> None:
 
 
 def _buffer(size: int) -> np.ndarray:
-    try:
-        buffer = _idle[size].pop()
-        _counts["idle"] -= size
-        _counts["reused"] += 1
-    except IndexError:
+    buffer = _idle_buffer(size)
+    if buffer is None:
         _make_room(size)
         buffer = np.empty(size, np.uint8)
         _counts["made"] += 1
-    _counts["leased"] += size
+    else:
+        _counts["idle"] -= buffer.size
+        _counts["reused"] += 1
+    _counts["leased"] += buffer.size
     _counts["most_leased"] = max(_counts["most_leased"], _counts["leased"])
     return buffer
+
+
+def _idle_buffer(size: int) -> np.ndarray | None:
+    """The smallest that will do, if it is no more than ROOMY times as large."""
+    for other in sorted(list(_idle)):
+        if size <= other <= ROOMY * size and _idle[other]:
+            try:
+                return _idle[other].pop()
+            except IndexError:  # another thread was faster
+                continue
+    return None
 
 
 def _make_room(size: int) -> None:
