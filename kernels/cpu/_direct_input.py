@@ -23,7 +23,7 @@ def grad_input(gy, weight, h, w, sh, sw, ph, pw, dh, dw, groups):
     """gy (N, O, OH, OW), weight (O, C/groups, KH, KW) -> gx (N, C, h, w)."""
     n, o = gy.shape[:2]
     channels, kh, kw = weight.shape[1:]
-    if vectors_along(channels, gy.dtype) == "pixels" or not gy.size:
+    if vectors_along(channels, gy.dtype) == "pixels" or not gy.size or _wasteful(*gy.shape[2:], h, w, sh, sw):
         return scatter(gy, weight, h, w, sh, sw, ph, pw, dh, dw, groups)
     rows, columns = -(-h // sh), -(-w // sw)  # of one remainder
     taps_h, taps_w = _taps(kh, sh, ph, dh), _taps(kw, sw, pw, dw)
@@ -43,6 +43,11 @@ def grad_input(gy, weight, h, w, sh, sw, ph, pw, dh, dw, groups):
             correlate(source.reshape(n, -1), form.channel * o, form.pitch, pixels.ravel(), weight.ravel(),
                       weights.ravel(), kh * kw, o * channels * kh * kw, None, parts[a * sw + b], groups, relu=False)
     return _interleave(parts, h, w, sh, sw)
+
+
+def _wasteful(oh, ow, h, w, sh, sw):
+    """Whether gx has so many more pixels than gy that most products would be with the zeros around gy."""
+    return -(-h // sh) * -(-w // sw) > 1.4 * oh * ow
 
 
 def _taps(size, step, pad, dilation):

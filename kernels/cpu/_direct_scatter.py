@@ -19,6 +19,7 @@ from ._threads import parts_of, run
 from .memory import empty, zeros
 
 MOST_TILES = 12  # of 32 pixels, in a block
+BANDS = 8  # of MOST_ROWS taps, whose filters are copied together: 448 bytes of each, for filters lie pages apart
 
 
 def scatter(gy, weight, h, w, sh, sw, ph, pw, dh, dw, groups):
@@ -31,7 +32,7 @@ def scatter(gy, weight, h, w, sh, sw, ph, pw, dh, dw, groups):
         offsets = tap_offsets(form, channels, kh, kw, sh, sw, dh, dw)
         parts, width = parts_of(channels * groups), tile_width(gy)
         panels = empty((parts, MOST_TILES * MOST_TAPS * width), gy.dtype)
-        scratch = empty((parts, MOST_ROWS * (width + MOST_TAPS)), gy.dtype)
+        scratch = empty((parts, MOST_ROWS * (width + BANDS * MOST_TAPS)), gy.dtype)
         run(_scatter, channels * groups, gy.reshape(n, o, oh * ow), weight.reshape(o, -1), planes.reshape(n, -1),
             form.channel, form.pitch, offsets, ow, groups, panels, scratch)
     return put_together(planes, form, h, w, sh, sw, ph, pw)
@@ -56,24 +57,33 @@ def _scatter(part, start, stop, gy, weight, planes, channel, pitch, offsets, ow,
 def _block(gy, weight, planes, begin, pitch, offsets, k0, k1, f0, f1, s0, s1, ow, panel, scratch):
     """Taps k0..k1 of filters f0..f1 at pixels s0..s1 of one image."""
     width = tile_width(gy)
-    columns = MOST_ROWS * MOST_TAPS  # where they begin, behind the filters
+    columns = BANDS * MOST_ROWS * MOST_TAPS  # where they begin, behind the filters
     blocks = (f1 - f0 + MOST_TAPS - 1) // MOST_TAPS
     for block in range(blocks):
         g0, g1 = f0 + share(block, blocks, f1 - f0), f0 + share(block + 1, blocks, f1 - f0)
         size = (g1 - g0) * width
         _gather_pixels(gy, g0, g1, s0, s1, panel)
-        bands = (k1 - k0 + MOST_ROWS - 1) // MOST_ROWS
-        for band in range(bands):
-            k, following = k0 + share(band, bands, k1 - k0), k0 + share(band + 1, bands, k1 - k0)
-            for g in range(g0, g1):
-                for r in range(following - k):
-                    scratch[(g - g0) * MOST_ROWS + r] = weight[g, k + r]
+        for k in range(k0, k1, MOST_ROWS):
+            if (k - k0) % (BANDS * MOST_ROWS) == 0:
+                _copy_filters(weight, g0, g1, k, min(k1, k + BANDS * MOST_ROWS), scratch)
+            following, place = min(k1, k + MOST_ROWS), (k - k0) // MOST_ROWS % BANDS * MOST_ROWS * (g1 - g0)
             for s in range(s0, s1, width):
                 scratch[columns : columns + MOST_ROWS * width] = gy.dtype.type(0)
-                add_rows(following - k, g1 - g0, at(scratch, 0), 1, MOST_ROWS, at(panel, (s - s0) // width * size),
-                         width, at(scratch, columns), width)
+                add_rows(following - k, g1 - g0, at(scratch, place), 1, MOST_ROWS,
+                         at(panel, (s - s0) // width * size), width, at(scratch, columns), width)
                 scatter_columns(planes, begin, offsets, k, following, s, min(width, s1 - s), ow, pitch, scratch,
                                 columns, width)
+
+
+@compiled
+def _copy_filters(weight, g0, g1, k0, k1, scratch):
+    """Taps k0..k1 of filters g0..g1, in bands: (bands, filters, MOST_ROWS)."""
+    filters = g1 - g0
+    for g in range(filters):
+        for k in range(k0, k1, MOST_ROWS):
+            place = ((k - k0) * filters) + g * MOST_ROWS
+            for r in range(min(MOST_ROWS, k1 - k)):
+                scratch[place + r] = weight[g0 + g, k + r]
 
 
 @compiled
