@@ -90,7 +90,7 @@ def _buffer(size: int) -> np.ndarray:
 
 def _idle_buffer(size: int) -> np.ndarray | None:
     """The smallest that will do, if it is no more than ROOMY times as large."""
-    for other in sorted(list(_idle)):
+    for other in sorted(_idle):
         if size <= other <= ROOMY * size and _idle[other]:
             try:
                 return _idle[other].pop()
