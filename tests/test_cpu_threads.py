@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -131,3 +132,20 @@ def test_environment(wish, seen):
     run = subprocess.run([sys.executable, "-c", program], env={**os.environ, "MINIFCN_NUM_THREADS": wish},
                          capture_output=True, text=True, check=False)
     assert seen in run.stdout + run.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not tell about cores")
+def test_a_worker_is_woken_away_from_the_callers_core(monkeypatch):
+    """Two threads on one core would take longer than one thread."""
+    cores = os.sched_getaffinity(0)
+    busy = min(cores)
+    monkeypatch.setattr(_threads, "_core_of_caller", lambda: busy)
+    parts, visits = np.zeros(100, int), np.zeros(100, int)
+    with _threads.use_threads(2):
+        _threads.run(mark, 100, parts, visits)
+        worker = _threads._workers[0]
+        while not worker.asked.asleep:  # it looks for its next job for a moment
+            time.sleep(0.001)
+        _threads.run(mark, 100, parts, visits)
+        assert os.sched_getaffinity(worker.thread.native_id) == (cores - {busy} or cores)
+    assert os.sched_getaffinity(0) == cores  # the caller may go on wherever it likes

@@ -21,5 +21,7 @@ def contiguous(x: np.ndarray) -> np.ndarray:
     """
     if SIDE:
         return guarded_copy(x)
+    if x.flags.carray:  # the usual case, in one look: contiguous, aligned and writeable
+        return x
     x = np.require(x, requirements="CA")
     return x if x.flags.writeable else np.asarray(_Writeable(x))

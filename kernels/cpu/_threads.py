@@ -3,12 +3,15 @@
     run(_relu, x.size, x, y)        # _relu(part, start, stop, x, y) on every thread, start:stop its share of x.size
 
 The threads are Python's. A compiled kernel lets go of Python's global lock, so they really run side by side. Between
-two passes they stay awake for a moment (see `_signals`), then they sleep. Which part does what depends on their number
-alone, so results repeat to the last bit. Where several Python threads call kernels at the same time, one of them gets
-the workers, and the others do all their parts by themselves.
+two passes they stay awake for a moment (see `_signals`), then they sleep. Left alone, the system often wakes a worker
+on the very core that the caller is on and leaves it there, and two threads take longer than one; so it is told to keep
+away from that core. Which part does what depends on the number of threads alone, so results repeat to the last bit.
+Where several Python threads call kernels at the same time, one of them gets the workers, and the others do all their
+parts by themselves.
 """
 
 import contextlib
+import ctypes
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -52,8 +55,11 @@ def run(kernel: Callable, count: int, *args: Any, grain: int = 1) -> int:
     Raises what a kernel raised.
     """
     parts = parts_of(count, grain)
+    if parts == 1:
+        kernel(0, 0, count, *args)
+        return 1
     shares = [(part, count * part // parts, count * (part + 1) // parts, *args) for part in range(parts)]
-    if parts > 1 and _in_use.acquire(blocking=False):
+    if _in_use.acquire(blocking=False):
         try:
             _run_together(kernel, shares)
         finally:
@@ -66,7 +72,7 @@ def run(kernel: Callable, count: int, *args: Any, grain: int = 1) -> int:
 
 def parts_of(count: int, grain: int = 1) -> int:
     """Into how many parts `run` cuts a range: for kernels that want workspace for each."""
-    return max(1, min(thread_count(), count // grain))
+    return max(1, min(_number or thread_count(), count // grain))
 
 
 def _run_together(kernel: Callable, shares: list[tuple]) -> None:
@@ -97,11 +103,14 @@ class _Worker:
         self.jobs = 0  # given so far
         self.job: tuple[Callable, tuple] | None = None
         self.error: BaseException | None = None
-        threading.Thread(target=self._work, name=f"minifcn-{number}", daemon=True).start()
+        self.thread = threading.Thread(target=self._work, name=f"minifcn-{number}", daemon=True)
+        self.thread.start()
 
     def start_on(self, kernel: Callable, share: tuple) -> "_Worker":
         self.jobs += 1
         self.job = kernel, share
+        if self.asked.asleep:
+            _keep_away(self.thread)
         self.asked.set(self.jobs)
         # It needs the global lock to begin. Without this pause it would find that taken, by us, and fall asleep.
         look(self.taken.value, self.jobs, *HAND_OVER)
@@ -122,6 +131,26 @@ class _Worker:
             self.error = _call(kernel, share)
             del kernel, share  # else this thread would keep the arrays alive until its next job
             self.done.set(count)
+
+
+def _keep_away(thread: threading.Thread) -> None:
+    """Let a worker run on every core that this process may use, but not on the one that the caller is on."""
+    if _core_of_caller is None:
+        return
+    cores = os.sched_getaffinity(0) - {_core_of_caller()}
+    if cores and thread.native_id is not None:
+        with contextlib.suppress(OSError):  # some sandboxes forbid it; then the system's choice has to do
+            os.sched_setaffinity(thread.native_id, cores)
+
+
+def _find_core_of_caller() -> Callable[[], int] | None:
+    """The C library's function that tells on which core the calling thread runs; None where there is none."""
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    return getattr(ctypes.CDLL(None), "sched_getcpu", None)
+
+
+_core_of_caller = _find_core_of_caller()
 
 
 def _forget_workers() -> None:

@@ -24,22 +24,23 @@ STEPS = 8  # sizes between two powers of two: at most an eighth of a buffer is w
 ROOMY = 2  # a buffer this many times too large is better than a new one
 SPARE = 1 << 26  # bytes that may lie idle beyond a quarter of the most that was ever on loan at the same time
 
-_idle: defaultdict[int, list[np.ndarray]] = defaultdict(list)  # size -> buffers; appending and popping are atomic
+Buffer = tuple[np.ndarray, int]  # bytes, and the address of the first that is aligned
+
+_idle: defaultdict[int, list[Buffer]] = defaultdict(list)  # size -> buffers; appending and popping are atomic
 _counts = {"leased": 0, "most_leased": 0, "idle": 0, "made": 0, "reused": 0}  # three in bytes, two in buffers
 
 
 class _Lease:
     """A buffer on loan. NumPy reads `__array_interface__` and keeps this object alive as the array's base."""
 
-    def __init__(self, buffer: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> None:
-        self.buffer = buffer
-        address = buffer.ctypes.data
-        self.__array_interface__ = {
-            "version": 3, "shape": shape, "typestr": dtype.str, "data": (address + -address % ALIGNMENT, False),
-        }
+    __slots__ = ("__array_interface__", "buffer", "size")
+
+    def __init__(self, size: int, buffer: Buffer, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        self.size, self.buffer = size, buffer
+        self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str, "data": (buffer[1], False)}
 
     def __del__(self, counts: Any = _counts, idle: Any = _idle) -> None:  # at exit, the module's names are gone first
-        size = self.buffer.size
+        size = self.size
         counts["leased"] -= size
         counts["idle"] += size
         idle[size].append(self.buffer)
@@ -53,7 +54,8 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     wanted = math.prod(shape) * dtype.itemsize
     if wanted < SMALLEST:
         return np.empty(shape, dtype)
-    return np.asarray(_Lease(_buffer(_rounded(wanted + ALIGNMENT)), shape, dtype))
+    size = _rounded(wanted + ALIGNMENT)
+    return np.asarray(_Lease(size, _buffer(size), shape, dtype))
 
 
 def zeros(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -74,22 +76,30 @@ def release() -> None:
         _release_one_size(size)
 
 
-def _buffer(size: int) -> np.ndarray:
+def _buffer(size: int) -> Buffer:
     buffer = _idle_buffer(size)
     if buffer is None:
         _make_room(size)
-        buffer = np.empty(size, np.uint8)
+        whole = np.empty(size, np.uint8)
+        address = whole.ctypes.data
+        buffer = whole, address + -address % ALIGNMENT  # asked for once: that takes as long as all the rest
         _counts["made"] += 1
     else:
-        _counts["idle"] -= buffer.size
+        _counts["idle"] -= buffer[0].size
         _counts["reused"] += 1
-    _counts["leased"] += buffer.size
+    _counts["leased"] += buffer[0].size
     _counts["most_leased"] = max(_counts["most_leased"], _counts["leased"])
     return buffer
 
 
-def _idle_buffer(size: int) -> np.ndarray | None:
-    """The smallest that will do, if it is no more than ROOMY times as large."""
+def _idle_buffer(size: int) -> Buffer | None:
+    """One of this size, else the smallest that will do, if it is no more than ROOMY times as large."""
+    exact = _idle.get(size)
+    if exact:
+        try:
+            return exact.pop()
+        except IndexError:  # another thread was faster
+            pass
     for other in sorted(_idle):
         if size <= other <= ROOMY * size and _idle[other]:
             try:
