@@ -61,9 +61,9 @@ def _check_indices(op: str, x: Array, indices: Any) -> None:
 
 
 def _check_bounds(op: str, indices: Array, h: int, w: int) -> None:
-    outside = (indices < 0) | (indices >= h * w)
-    if outside.any():
-        at = int(outside.argmax())  # the first in memory order
+    unsigned = indices.view(f"u{indices.itemsize}")  # a negative index becomes a huge one: one look at the largest
+    if indices.size and int(unsigned.max()) >= h * w:
+        at = int((unsigned >= h * w).argmax())  # the first in memory order
         place = array_module(indices).unravel_index(at, indices.shape)
         n, c, p, q = (int(axis) for axis in place)
         raise ValueError(f"{op}: expected indices from 0 to {h * w - 1}, inside a plane of {h}x{w}, "

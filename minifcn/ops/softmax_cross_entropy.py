@@ -105,15 +105,18 @@ def _check_target(op: str, x: Array, target: Any) -> None:
 
 def _checked_labels(op: str, target: Array, classes: int, ignore_index: int) -> Array:
     """The labels as int32, the one dtype that kernels know. Looked at here, because a GPU would only crash later."""
-    labels = target.astype(np.int64)  # wide enough to compare any integer dtype with any ignore_index
-    wrong = (labels != ignore_index) & ((labels < 0) | (labels >= classes))
+    labels = target.astype(np.int32)
+    # A dtype that int32 cannot hold may have wrapped around into a legal label: then the given numbers are compared.
+    exact = labels if np.can_cast(target.dtype, np.int32) else target.astype(np.int64, copy=False)
+    unsigned = exact.view(f"u{exact.itemsize}")  # a negative number becomes a huge one: one comparison less
+    wrong = (unsigned >= classes) & (exact != ignore_index)
     if bool(wrong.any()):
         n, row, column = (int(i) for i in np.unravel_index(int(wrong.argmax()), labels.shape))
         value = int(target[n, row, column])
         raise ValueError(f"{op}: expected labels 0..{classes - 1} (x has {classes} classes) or ignore_index "
                          f"{ignore_index}, got {value} at image {n}, row {row}, column {column}. Give the network more "
                          f"classes, correct the mask, or set ignore_index={value} if it marks void pixels.")
-    return labels.astype(np.int32)
+    return labels
 
 
 def _divisor(op: str, reduction: str, images: int, valid: int, weight_total: Any, pixels: int) -> float:
