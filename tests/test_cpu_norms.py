@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 
-from minifcn.kernels import cpu, reference
+from minifcn.kernels import array, cpu, reference
 from minifcn.kernels.cpu import _planes
 from minifcn.kernels.cpu._compile import compiled
 from minifcn.kernels.cpu._exp import exp, log
@@ -123,6 +123,18 @@ def test_repeats_to_the_last_bit(rng, name):
     with use_threads(1):
         alone = getattr(cpu, name)(*arguments)
     compare(getattr(cpu, name)(*arguments), alone, 0)  # and these do not even depend on the number of threads
+
+
+@DTYPES
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("folder", [reference, array, cpu])
+def test_add_bias_happens_in_place(rng, folder, shape, dtype, tolerance):
+    x, bias = rng.normal(size=shape).astype(dtype), rng.normal(size=shape[1]).astype(dtype)
+    expected = np.stack([x[:, c] + bias[c] for c in range(shape[1])], axis=1)
+    for change in range(4):
+        y = layouts(x.copy())[change]
+        folder.add_bias(y, np.repeat(bias, 2)[::2])
+        compare(y, expected, tolerance)
 
 
 # Numbers that are none.

@@ -28,13 +28,13 @@ LOG2_E = np.float32(1.44269504)
 LN2_HIGH, LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)  # n * LN2_HIGH is exact: it has 9 bits
 ROUNDER = np.float32(1.5 * 2**23)  # so large that its last bit is worth 1: adding it rounds to a whole number
 ROUNDER_BITS = int(ROUNDER.view(np.int32))
-LOWEST, HIGHEST = np.float32(-87), np.float32(89)  # beyond, exp is 0 (or denormal, 1e-38) or infinity
+LOWEST, HIGHEST = np.float32(-87), np.float32(89)  # beyond, exp is below 1.7e-38, taken as 0, or infinity
 ROOT_HALF_BITS = int(np.float32(0.70710678).view(np.int32))
 
 
 @compiled(fastmath=NATURAL)
 def exp_float32(x):
-    """e^x for any float32: exp(inf) = inf, exp(NaN) = NaN, exp(-inf) = 0, and already below -87 it is 0."""
+    """e^x for any float32: exp(inf) = inf, exp(NaN) = NaN, exp(-inf) = 0. Below -87, where e^x < 1.7e-38, it is 0."""
     bounded = HIGHEST if x > HIGHEST else x  # in this form NaN passes
     rounded = bounded * LOG2_E + ROUNDER
     n = np.int32(np.float32(rounded).view(np.int32) - ROUNDER_BITS)

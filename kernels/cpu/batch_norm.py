@@ -27,7 +27,7 @@ def batch_norm_statistics(x):
     images, channels, h, w = x.shape
     mean, var = np.full(channels, np.nan, x.dtype), np.full(channels, np.nan, x.dtype)
     if x.size:
-        planes, pieces = _planes(x), pieces_in(h * w)
+        planes, pieces = _planes(contiguous(x)), pieces_in(h * w)
         sums = np.empty((images * channels * pieces, 2))  # float64
         run(_piece_sums, len(sums), planes, channels, pieces, sums, grain=grain_of(h * w, pieces, 1))
         _statistics(planes, sums.reshape(images, channels, pieces, 2), mean, var)
@@ -54,8 +54,8 @@ def normalize(x, mean, inv_std, weight, bias, relu):
     images, channels, h, w = x.shape
     y = memory.empty(x.shape, x.dtype)
     pieces = pieces_in(h * w)
-    run(_normalize, images * channels * pieces, _planes(x), pieces, contiguous(mean), contiguous(inv_std * weight),
-        contiguous(bias), relu, _planes(y), grain=grain_of(h * w, pieces))
+    run(_normalize, images * channels * pieces, _planes(contiguous(x)), pieces, contiguous(mean),
+        contiguous(inv_std * weight), contiguous(bias), relu, _planes(y), grain=grain_of(h * w, pieces))
     return y
 
 
@@ -64,16 +64,17 @@ def gradient(gy, y, x, mean, inv_std, weight, frozen):
     images, channels, h, w = x.shape
     gx = memory.empty(x.shape, x.dtype)
     gweight, gbias = np.empty(channels, x.dtype), np.empty(channels, x.dtype)
-    relu, y = y is not None, gy if y is None else y  # without a ReLU nobody looks at y
-    run(_gradient, channels, _planes(gy), relu, _planes(y), _planes(x), contiguous(mean), contiguous(inv_std),
+    planes = _planes(contiguous(gy))
+    relu, shown = y is not None, planes if y is None else _planes(contiguous(y))  # without a ReLU nobody looks at it
+    run(_gradient, channels, planes, relu, shown, _planes(contiguous(x)), contiguous(mean), contiguous(inv_std),
         contiguous(weight), frozen, _planes(gx), gweight, gbias, grain=grain_of(images * h * w, 1, 3))
     return gx, gweight, gbias
 
 
 def _planes(x):
-    """(N, C, H, W) -> (N*C, H*W)."""
+    """C-contiguous (N, C, H, W) -> (N*C, H*W), the same memory."""
     images, channels, h, w = x.shape
-    return contiguous(x).reshape(images * channels, h * w)
+    return x.reshape(images * channels, h * w)
 
 
 @compiled

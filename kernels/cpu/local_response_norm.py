@@ -29,7 +29,7 @@ def local_response_norm(x, size, alpha, beta, k):
     """x (N, C, H, W) -> y, scale, both (N, C, H, W)."""
     y, scale = memory.empty(x.shape, x.dtype), memory.empty(x.shape, x.dtype)
     number = x.dtype.type
-    _run(_forward, size, x, _maps(x), number(alpha / size), number(beta), number(k), _maps(y), _maps(scale))
+    _run(_forward, size, x, _maps(contiguous(x)), number(alpha / size), number(beta), number(k), _maps(y), _maps(scale))
     return y, scale
 
 
@@ -37,8 +37,8 @@ def local_response_norm_grad(gy, x, scale, size, alpha, beta):
     """gy, x, scale (N, C, H, W) -> gx (N, C, H, W)."""
     gx = memory.empty(x.shape, x.dtype)
     number = x.dtype.type
-    _run(_backward, size, x, _maps(gy), _maps(x), _maps(scale), number(2 * alpha * beta / size), number(beta),
-         _maps(gx))
+    _run(_backward, size, x, _maps(contiguous(gy)), _maps(contiguous(x)), _maps(contiguous(scale)),
+         number(2 * alpha * beta / size), number(beta), _maps(gx))
     return gx
 
 
@@ -53,9 +53,9 @@ def _run(kernel, size, x, *args):
 
 
 def _maps(x):
-    """(N, C, H, W) -> (N, C, H*W)."""
+    """C-contiguous (N, C, H, W) -> (N, C, H*W), the same memory."""
     images, channels, h, w = x.shape
-    return contiguous(x).reshape(images, channels, h * w)
+    return x.reshape(images, channels, h * w)
 
 
 @compiled

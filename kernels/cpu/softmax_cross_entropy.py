@@ -28,8 +28,8 @@ def softmax_cross_entropy(x, target, weight, ignore_index):
     blocks, grain = _blocks_and_grain(x)
     space = memory.empty((parts_of(images * blocks, grain), 2, BLOCK), x.dtype)
     sums = np.empty((images * blocks, 3))  # float64: of the losses, of the weights, of the pixels
-    run(_forward, images * blocks, _maps(x), _labels(target), contiguous(weight), ignore_index, blocks, space,
-        log_sum_exp.reshape(images, h * w), sums, grain=grain)
+    run(_forward, images * blocks, _maps(contiguous(x)), _labels(target), contiguous(weight), ignore_index, blocks,
+        space, log_sum_exp.reshape(images, h * w), sums, grain=grain)
     total, weight_total, valid = sums.sum(axis=0)
     return x.dtype.type(total), x.dtype.type(weight_total), int(valid), log_sum_exp
 
@@ -40,7 +40,7 @@ def softmax_cross_entropy_grad(x, target, weight, log_sum_exp, ignore_index, sca
     gx = memory.empty(x.shape, x.dtype)
     blocks, grain = _blocks_and_grain(x)
     space = memory.empty((parts_of(images * blocks, grain), 1, BLOCK), x.dtype)
-    run(_backward, images * blocks, _maps(x), _labels(target), contiguous(x.dtype.type(scale) * weight),
+    run(_backward, images * blocks, _maps(contiguous(x)), _labels(target), contiguous(x.dtype.type(scale) * weight),
         contiguous(log_sum_exp).reshape(images, h * w), ignore_index, blocks, space, _maps(gx), grain=grain)
     return gx
 
@@ -52,9 +52,9 @@ def _blocks_and_grain(x):
 
 
 def _maps(x):
-    """(N, C, H, W) -> (N, C, H*W)."""
+    """C-contiguous (N, C, H, W) -> (N, C, H*W), the same memory."""
     images, channels, h, w = x.shape
-    return contiguous(x).reshape(images, channels, h * w)
+    return x.reshape(images, channels, h * w)
 
 
 def _labels(target):

@@ -4,6 +4,7 @@ Written in the subset of Python that numba compiles, so that tests can run this 
 """
 
 from .adaptive_avg_pool import adaptive_avg_pool2d, adaptive_avg_pool2d_grad
+from .add_bias import add_bias
 from .avg_pool import avg_pool2d, avg_pool2d_grad
 from .batch_norm import batch_norm_frozen_grad, batch_norm_grad, batch_norm_normalize, batch_norm_statistics
 from .batch_norm_relu import batch_norm_relu, batch_norm_relu_frozen_grad, batch_norm_relu_grad
@@ -28,6 +29,7 @@ from .updates import adam_update, sgd_update
 __all__ = [
     "adam_update",
     "adaptive_avg_pool2d", "adaptive_avg_pool2d_grad",
+    "add_bias",
     "avg_pool2d", "avg_pool2d_grad",
     "batch_norm_frozen_grad", "batch_norm_grad", "batch_norm_normalize",
     "batch_norm_relu", "batch_norm_relu_frozen_grad", "batch_norm_relu_grad",

@@ -56,7 +56,7 @@ def conv_transpose2d(
     else:
         y = kernels.conv2d_grad_input(x, weight, oh, ow, *steps, groups)  # (N, O, OH, OW)
     if bias is not None:
-        y += bias[:, None, None]
+        kernels.add_bias(y, bias)
     return y, (x, weight, bias is not None, (oh, ow), steps, groups)
 
 
