@@ -12,9 +12,11 @@ from minifcn.kernels.cpu import _winograd_choice as choice
 from minifcn.kernels.cpu._threads import use_threads
 from minifcn.kernels.cpu._winograd_filters import transform_weight, transform_weight_rotated
 from minifcn.kernels.cpu._winograd_forward import convolve
+from minifcn.kernels.cpu._winograd_once import convolve_once
 
 filters_module = importlib.import_module("minifcn.kernels.cpu._winograd_filters")
 forward = importlib.import_module("minifcn.kernels.cpu._winograd_forward")
+once = importlib.import_module("minifcn.kernels.cpu._winograd_once")
 conv2d, conv2d_grad_input = numba.njit(reference.conv2d), numba.njit(reference.conv2d_grad_input)
 
 # n, c, o, h, w, ph, pw, dh, dw
@@ -104,6 +106,32 @@ def test_input_gradient_is_a_convolution_with_rotated_filters(rng, monkeypatch, 
         u = transform_weight_rotated(weight.astype(np.float32))
         gx = convolve(*float32(gy), u, None, c, h, w, 2 * dh - ph, 2 * dw - pw, dh, dw, False)
     assert error(gx, expected) < 1e-5
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("limit", [0, 10**6], ids=["before", "meanwhile"])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_filters_that_are_used_only_once(rng, monkeypatch, case, limit, threads):
+    """Transformed beforehand or while they are multiplied: forward and input gradient."""
+    h, w, ph, pw, dh, dw = case[3:]
+    x, weight, bias, oh, ow = arrays(rng, case)
+    gy = rng.standard_normal((case[0], case[2], oh, ow))
+    monkeypatch.setattr(once, "ONCE_TILES", limit)
+    with use_threads(threads):
+        y, again = (convolve_once(*float32(x, weight), False, *float32(bias), oh, ow, ph, pw, dh, dw, False)
+                    for _ in range(2))
+        gx = convolve_once(*float32(gy, weight), True, None, h, w, 2 * dh - ph, 2 * dw - pw, dh, dw, False)
+    assert error(y, conv2d(x, weight, bias, oh, ow, 1, 1, ph, pw, dh, dw, 1)) < 1e-5
+    assert error(gx, conv2d_grad_input(gy, weight, h, w, 1, 1, ph, pw, dh, dw, 1)) < 1e-5
+    assert np.array_equal(y, again)
+
+
+def test_filters_that_are_used_only_once_with_a_relu_and_nothing_in(rng):
+    x, weight, bias, *_ = arrays(rng, (2, 70, 33, 5, 6, 1, 1, 1, 1))  # more channels than are transformed at a time
+    y = convolve_once(*float32(x, weight), False, *float32(bias), 5, 6, 1, 1, 1, 1, True)
+    assert error(y, np.maximum(conv2d(x, weight, bias, 5, 6, 1, 1, 1, 1, 1, 1, 1), 0)) < 1e-5
+    empty = convolve_once(*float32(x[:0], weight), False, None, 5, 6, 1, 1, 1, 1, True)
+    assert empty.shape == (0, 33, 5, 6)
 
 
 def test_a_strip_and_a_chunk_at_a_time(rng, monkeypatch):

@@ -3,8 +3,8 @@
 from ._choice import algorithm
 from ._direct_forward import forward as direct
 from ._layout import contiguous
-from ._winograd_filters import transform_weight
 from ._winograd_forward import convolve as winograd
+from ._winograd_once import convolve_once
 
 
 def forward(x, weight, bias, oh, ow, sh, sw, ph, pw, dh, dw, groups, relu):
@@ -12,7 +12,7 @@ def forward(x, weight, bias, oh, ow, sh, sw, ph, pw, dh, dw, groups, relu):
     x, weight, bias = contiguous(x), contiguous(weight), None if bias is None else contiguous(bias)
     o, _, kh, kw = weight.shape
     if algorithm(*x.shape[:2], o, oh, ow, kh, kw, sh, sw, dh, dw, groups, x.dtype) == "winograd":
-        return winograd(x, transform_weight(weight), bias, o, oh, ow, ph, pw, dh, dw, relu)
+        return convolve_once(x, weight, False, bias, oh, ow, ph, pw, dh, dw, relu)
     return direct(x, weight, bias, oh, ow, sh, sw, ph, pw, dh, dw, groups, relu)
 
 

@@ -18,6 +18,7 @@ DIRECT, FUSED, PHASED = 0, 1, 2
 TRANSFORM = 400  # multiply-adds that could be done in the time of transforming one channel of a tile, in or out
 READ = 8  # multiply-adds that could be done in the time of reading one number from main memory
 SHORTEST_STRIP = 12  # tiles
+ONCE_TILES = 72  # up to which filters are transformed while they are multiplied (`_winograd_once`)
 FUSED_BYTES = 640 << 10  # of V and M: what leaves room for U in a second-level cache of 1 MiB
 
 

@@ -23,8 +23,8 @@ from ._winograd_vectors import stream_filter_line, transform_filter_line, transp
 
 WIDTH = VECTORS * LANES  # output channels of one matrix product
 FILTER = TAPS * TAPS
-SQUARE = (FILTER + LANES - 1) // LANES * LANES * LANES  # scratch: the taps of LANES filters
-HALF_DONE = TAPS * POINTS * LANES  # scratch: the same, transformed along one axis
+SQUARES = (FILTER + 1) * LANES * LANES  # scratch: the taps of LANES filters for LANES inputs
+FILTER_SCRATCH = SQUARES + TAPS * POINTS * LANES  # and those of LANES filters, transformed along one axis
 LARGE = 16 << 20  # bytes of U that will not stay in a cache anyway
 GRAIN = 512  # filters of WIDTH lanes that are worth a thread
 
@@ -38,51 +38,86 @@ def odd_lines(numbers):
 
 def transform_weight(weight: np.ndarray) -> np.ndarray:
     """weight (O, C, 3, 3) -> u (36, blocks*C*WIDTH and some more) for `convolve` of x (N, C, H, W)."""
-    o, c = weight.shape[:2]
-    return _transformed(weight, o, c, c * FILTER, FILTER, False)
+    return _transformed(weight, *weight.shape[:2], filter_steps(weight, False))
 
 
 def transform_weight_rotated(weight: np.ndarray) -> np.ndarray:
     """weight (O, C, 3, 3) -> u for `convolve` of gy (N, O, OH, OW), which then is the input gradient."""
     o, c = weight.shape[:2]
-    return _transformed(weight, c, o, FILTER, c * FILTER, True)
+    return _transformed(weight, c, o, filter_steps(weight, True))
 
 
-def _transformed(weight, outputs, inputs, output_step, input_step, rotated):
+def filter_steps(weight, rotated):
+    """Numbers from one output channel to the next, from one input channel to the next, and whether the two are swapped.
+    """
+    row = weight.shape[1] * FILTER
+    return (FILTER, row, True) if rotated else (row, FILTER, False)
+
+
+def _transformed(weight, outputs, inputs, steps):
     blocks = -(-outputs // WIDTH)
     u = memory.empty((POSITIONS, odd_lines(blocks * inputs * WIDTH)), np.float32)
     if weight.size:
         flat = contiguous(weight).reshape(-1)
-        run(_transform, blocks * inputs, flat, outputs, inputs, output_step, input_step, rotated, u, u.nbytes >= LARGE,
-            grain=GRAIN)
+        run(_transform, blocks * inputs, flat, outputs, inputs, steps, u, u.nbytes >= LARGE, grain=GRAIN)
     return u
 
 
 @compiled
-def _transform(part, start, stop, weight, outputs, inputs, output_step, input_step, rotated, u, stream):
-    taps, half_done = np.empty(SQUARE, np.float32), np.empty(HALF_DONE, np.float32)
-    plane = u.shape[1]
-    first, step = (FILTER - 1, -1) if rotated else (0, 1)  # which tap is read first
-    for unit in range(start, stop):
-        block, k = unit // inputs, unit % inputs
+def _transform(part, start, stop, weight, outputs, inputs, steps, u, stream):
+    scratch = np.empty(FILTER_SCRATCH, np.float32)
+    unit = start
+    while unit < stop:
+        block = unit // inputs
+        end = min(stop, (block + 1) * inputs)
+        transform_block(weight, outputs, steps, block, unit - block * inputs, end - block * inputs, u.reshape(-1),
+                        unit * WIDTH, u.shape[1], stream, scratch)
+        unit = end
+
+
+@compiled
+def transform_block(weight, outputs, steps, block, first, last, u, place, plane, stream, scratch):
+    """Filters of WIDTH outputs, number `block` of `outputs`, and inputs first:last.
+
+    Point p of input first + k goes to u[place + p*plane + k*WIDTH:][:WIDTH]. Where inputs lie side by side, LANES of
+    them are turned over together: nine whole squares.
+    """
+    output_step, input_step, rotated = steps
+    group = LANES if input_step == FILTER else 1
+    for k in range(first, last, group):
+        count = min(group, last - k)
         for lane in range(0, WIDTH, LANES):
             output = block * WIDTH + lane
-            source = output * output_step + k * input_step
-            if output + LANES <= outputs:
-                for tap in range(0, FILTER, LANES):
-                    transpose_square(at(weight, source + tap), output_step, 0, FILTER - tap,
-                                     at(taps, tap * LANES), LANES, LANES)
-            else:
-                taps[:] = 0
-                for r in range(outputs - output):
-                    for tap in range(FILTER):
-                        taps[tap * LANES + r] = weight[source + r * output_step + tap]
-            for i in range(TAPS):
-                transform_filter_line(at(taps, (first + step * i) * LANES), step * TAPS * LANES,
-                                      at(half_done, i * LANES), TAPS * LANES)
-            for j in range(POINTS):
-                target = at(u, j * POINTS * plane + unit * WIDTH + lane)
-                if stream:
-                    stream_filter_line(at(half_done, j * TAPS * LANES), LANES, target, plane)
-                else:
-                    transform_filter_line(at(half_done, j * TAPS * LANES), LANES, target, plane)
+            _read_taps(weight, output * output_step + k * input_step, output_step, outputs - output, count * FILTER,
+                       scratch)
+            for i in range(count):
+                _transform_filter(scratch, i * FILTER * LANES, rotated, u, place + (k + i - first) * WIDTH + lane,
+                                  plane, stream)
+
+
+@compiled
+def _read_taps(weight, source, step, filters, numbers, taps):
+    """taps[s, r] = weight[source + r*step + s] for s < numbers, r < LANES; 0 where r >= filters."""
+    if filters >= LANES:
+        for s in range(0, numbers, LANES):
+            transpose_square(at(weight, source + s), step, 0, numbers - s, at(taps, s * LANES), LANES, LANES)
+    else:
+        taps[:numbers * LANES] = 0
+        for r in range(filters):
+            for s in range(numbers):
+                taps[s * LANES + r] = weight[source + r * step + s]
+
+
+@compiled
+def _transform_filter(scratch, taps, rotated, u, place, plane, stream):
+    """G g G^T of LANES filters whose taps (9, LANES) begin at scratch[taps]."""
+    first, step = (FILTER - 1, -1) if rotated else (0, 1)  # which tap is read first
+    for i in range(TAPS):
+        transform_filter_line(at(scratch, taps + (first + step * i) * LANES), step * TAPS * LANES,
+                              at(scratch, SQUARES + i * LANES), TAPS * LANES)
+    for j in range(POINTS):
+        half_done, target = at(scratch, SQUARES + j * TAPS * LANES), at(u, place + j * POINTS * plane)
+        if stream:
+            stream_filter_line(half_done, LANES, target, plane)
+        else:
+            transform_filter_line(half_done, LANES, target, plane)

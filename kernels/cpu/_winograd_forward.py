@@ -40,11 +40,7 @@ def convolve(x, u, bias, o, oh, ow, ph, pw, dh, dw, relu):
     ph and pw may be larger than the filter, or negative: the picture is cropped then. The input gradient is
     convolve(gy, transform_weight_rotated(weight), None, C, H, W, 2*dh - ph, 2*dw - pw, dh, dw, False).
     """
-    y = memory.empty((x.shape[0], o, oh, ow), np.float32)
-    biases = np.zeros(-(-o // WIDTH) * WIDTH, np.float32)
-    if bias is not None:
-        biases[:o] = bias
-    floor = np.float32(0 if relu else -np.inf)
+    y, biases, floor = start_outputs(len(x), o, oh, ow, bias, relu)
     if not x.size:
         y[...] = np.maximum(biases[:o, None, None], floor)
     elif y.size:
@@ -53,6 +49,14 @@ def convolve(x, u, bias, o, oh, ow, ph, pw, dh, dw, relu):
         way = _fused if plan(x.shape[1], tiles) == FUSED else _phased
         way(contiguous(x), contiguous(u), biases, floor, grid, tiles, y)
     return y
+
+
+def start_outputs(n, o, oh, ow, bias, relu):
+    """y (n, o, oh, ow) to be written, a bias for every channel and those up to a whole block, and the least value."""
+    biases = np.zeros(-(-o // WIDTH) * WIDTH, np.float32)
+    if bias is not None:
+        biases[:o] = bias
+    return memory.empty((n, o, oh, ow), np.float32), biases, np.float32(0 if relu else -np.inf)
 
 
 def _fused(x, u, bias, floor, grid, tiles, y):
@@ -91,12 +95,12 @@ def _phased(x, u, bias, floor, grid, tiles, y):
         last = min(first + chunk, tiles)
         units = output_blocks * -(-(last - first) // BLOCK)
         workspace = memory.empty((parts_of(max(units, channel_blocks)), POSITIONS * m_plane + SCRATCH), np.float32)
-        run(_inputs, channel_blocks, x, first, last, grid, v, row, v_plane, workspace)
+        run(transform_channels, channel_blocks, x, first, last, grid, v, row, v_plane, workspace)
         run(_outputs, units, v, u, x.shape[1], bias, floor, first, last, grid, row, v_plane, m_plane, workspace, y)
 
 
 @compiled
-def _inputs(part, start, stop, x, first, last, grid, v, row, v_plane, workspace):
+def transform_channels(part, start, stop, x, first, last, grid, v, row, v_plane, workspace):
     """V of tiles first:last, blocks of channels start:stop."""
     for block in range(start, stop):
         transform_input(x, block * LANES, first, last, grid, v, block * LANES, row, v_plane, workspace[part])

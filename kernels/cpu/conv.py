@@ -7,8 +7,7 @@ from ._direct_weight import grad_weight
 from ._layout import contiguous
 from ._transposed import grad_input_strided
 from ._transposed_diagonal import find_diagonal
-from ._winograd_filters import transform_weight_rotated
-from ._winograd_forward import convolve as winograd
+from ._winograd_once import convolve_once
 from ._winograd_weight import grad_weight as winograd_grad_weight
 
 
@@ -23,7 +22,7 @@ def conv2d_grad_input(gy, weight, h, w, sh, sw, ph, pw, dh, dw, groups):
     n, o = gy.shape[:2]
     _, c, kh, kw = weight.shape
     if algorithm(n, o, c, h, w, kh, kw, sh, sw, dh, dw, groups, gy.dtype) == "winograd":
-        return winograd(gy, transform_weight_rotated(weight), None, c, h, w, 2 * dh - ph, 2 * dw - pw, dh, dw, False)
+        return convolve_once(gy, weight, True, None, h, w, 2 * dh - ph, 2 * dw - pw, dh, dw, False)
     if (sh, sw) != (1, 1) and (dh, dw) == (1, 1) and (
             vectors_along(c, gy.dtype) == "pixels" or find_diagonal(weight, groups) is not None):
         return grad_input_strided(gy, weight, h, w, sh, sw, ph, pw, dh, dw, groups)
