@@ -18,8 +18,9 @@ from ._layout import contiguous
 from ._micro_kernel import VECTORS, at
 from ._processor import LANES
 from ._threads import run
+from ._vectors import transpose_some
 from ._winograd import POINTS, POSITIONS, TAPS
-from ._winograd_vectors import stream_filter_line, transform_filter_line, transpose_square
+from ._winograd_vectors import stream_filter_line, transform_filter_line
 
 WIDTH = VECTORS * LANES  # output channels of one matrix product
 FILTER = TAPS * TAPS
@@ -100,7 +101,7 @@ def _read_taps(weight, source, step, filters, numbers, taps):
     """taps[s, r] = weight[source + r*step + s] for s < numbers, r < LANES; 0 where r >= filters."""
     if filters >= LANES:
         for s in range(0, numbers, LANES):
-            transpose_square(at(weight, source + s), step, 0, numbers - s, at(taps, s * LANES), LANES, LANES)
+            transpose_some(at(taps, s * LANES), LANES, LANES, at(weight, source + s), step, 0, numbers - s)
     else:
         taps[:numbers * LANES] = 0
         for r in range(filters):

@@ -19,15 +19,15 @@ interleaved planes, in which neighbours are dh rows and dw columns apart; each i
 from ._compile import compiled
 from ._micro_kernel import at
 from ._processor import LANES
+from ._vectors import transpose_some, transpose_square
 from ._winograd import POINTS, TILE
 from ._winograd_vectors import (
     COLUMNS,
     RUN,
-    copy_run,
+    copy_columns,
     finish_output_line,
     transform_input_line,
     transform_output_line,
-    transpose_square,
 )
 
 LINE = COLUMNS * LANES + 16  # odd number of cache lines; numbers from one line to the next
@@ -122,9 +122,9 @@ def read_lines(x, c0, tile, count, grid, size, lines):
         for k in range(0, columns, LANES):
             to = at(lines, j * LINE + k * LANES)
             if direct:
-                transpose_square(at(x, start + k), h * w, -left - k, w - left - k, to, LANES, LANES)
+                transpose_some(to, LANES, LANES, at(x, start + k), h * w, -left - k, w - left - k)
             else:
-                transpose_square(at(lines, ROWS + k), ROW, 0, LANES, to, LANES, LANES)
+                transpose_square(to, LANES, at(lines, ROWS + k), ROW)
 
 
 @compiled
@@ -144,9 +144,9 @@ def _write_lines(lines, o0, tile, count, grid, y):
         for k in range(0, columns, LANES):
             of = at(lines, i * LINE + k * LANES)
             if direct:
-                transpose_square(of, LANES, 0, LANES, at(y, start + k), oh * ow, columns - k)
+                transpose_some(at(y, start + k), oh * ow, columns - k, of, LANES, 0, LANES)
             else:
-                transpose_square(of, LANES, 0, LANES, at(lines, ROWS + k), ROW, LANES)
+                transpose_square(at(lines, ROWS + k), ROW, of, LANES)
         if not direct:
             _scatter(lines, min(LANES, channels - o0), columns, dw, y, start)
 
@@ -158,7 +158,7 @@ def _gather(x, start, channels, left, columns, dw, lines):
     for r in range(channels):
         place = start + r * h * w
         if dw == 1:
-            copy_run(at(x, place), -left, w - left, at(lines, ROWS + r * ROW), COLUMNS)
+            copy_columns(at(x, place), -left, w - left, at(lines, ROWS + r * ROW), COLUMNS)
         else:
             pixels = x.reshape(-1)
             for k in range(columns):
@@ -172,7 +172,7 @@ def _scatter(lines, channels, columns, dw, y, start):
     for r in range(channels):
         place = start + r * oh * ow
         if dw == 1:
-            copy_run(at(lines, ROWS + r * ROW), 0, COLUMNS, at(y, place), columns)
+            copy_columns(at(lines, ROWS + r * ROW), 0, COLUMNS, at(y, place), columns)
         else:
             pixels = y.reshape(-1)
             for k in range(columns):

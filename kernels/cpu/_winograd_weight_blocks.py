@@ -15,9 +15,10 @@ as many as the product of 9 tiles.
 from ._compile import compiled
 from ._micro_kernel import REGISTERS, VECTORS, at, multiply_tile
 from ._processor import LANES
+from ._vectors import transpose_some
 from ._winograd import POINTS, POSITIONS, TAPS, TILE
 from ._winograd_transforms import LINE, RUN, SCRATCH, read_lines, transform_input
-from ._winograd_vectors import transform_filter_line_adjoint, transform_output_line_adjoint, transpose_square
+from ._winograd_vectors import transform_filter_line_adjoint, transform_output_line_adjoint
 
 BLOCK = max(32, VECTORS * LANES)  # channels side by side
 ROWS = 8 if REGISTERS == 32 else 4  # of the micro-kernel: they divide BLOCK, and make 16 or 8 accumulators, enough
@@ -119,8 +120,8 @@ def store_block(total, block, blocks, gweight):
         start = ((o0 + o) * channels + c0) * FILTER
         for k in range(0, numbers, LANES):
             if o0 + o + LANES <= filters:
-                transpose_square(at(total, k * BLOCK + o), BLOCK, 0, LANES,
-                                 at(flat, start + k), channels * FILTER, numbers - k)
+                transpose_some(at(flat, start + k), channels * FILTER, numbers - k,
+                               at(total, k * BLOCK + o), BLOCK, 0, LANES)
             else:
                 for f in range(filters - o0 - o):
                     for s in range(k, min(k + LANES, numbers)):

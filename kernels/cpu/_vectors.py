@@ -1,0 +1,136 @@
+"""Moving whole vectors: runs that begin and end anywhere, and squares of numbers turned over their diagonal.
+
+A row of an image rarely is a multiple of a vector. A *masked* instruction works on some of the lanes and leaves the
+rest of memory alone, so that a run may end anywhere without a loop over single numbers behind it.
+
+In plain loops over arrays, LLVM cannot know that what is written never overlaps what is read, and often leaves vectors
+unused. So these few are built from its own instructions, as the micro-kernel is. They take addresses from `at`.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from ._micro_kernel import INT, Vectors
+
+INT32 = ir.IntType(32)
+
+
+@intrinsic
+def copy_run(typing, target, source, count):
+    """target[s] = source[s] for s < count, which is at most one vector."""
+
+    def build(context, builder, signature, args):
+        some = Masked(builder, args[0].type.pointee, INT(0), args[2])
+        some.store(some.load(args[1]), args[0])
+        return context.get_dummy_value()
+
+    return types.void(target, source, types.intp), build
+
+
+@intrinsic
+def add_run(typing, target, source, count):
+    """target[s] += source[s] for s < count, which is at most one vector."""
+
+    def build(context, builder, signature, args):
+        some = Masked(builder, args[0].type.pointee, INT(0), args[2])
+        some.store(builder.fadd(some.load(args[0]), some.load(args[1])), args[0])
+        return context.get_dummy_value()
+
+    return types.void(target, source, types.intp), build
+
+
+@intrinsic
+def transpose_square(typing, target, target_row, source, source_row):
+    """target[s, r] = source[r, s] for a square as wide as a vector; rows begin target_row and source_row apart."""
+
+    def build(context, builder, signature, args):
+        target, target_row, source, source_row = args
+        every = Vectors(builder, target.type.pointee)
+        _transpose(builder, every.lanes, target, target_row, source, source_row,
+                   lambda value, place: every.store(value, place, 0), lambda place: every.load(place, 0))
+        return context.get_dummy_value()
+
+    return types.void(target, types.intp, source, types.intp), build
+
+
+@intrinsic
+def transpose_some(typing, target, target_row, count, source, source_row, first, last):
+    """The same, but the source is read at first <= s < last only, 0 elsewhere, and written are r < count only."""
+
+    def build(context, builder, signature, args):
+        target, target_row, count, source, source_row, first, last = args
+        inside = Masked(builder, target.type.pointee, first, last)
+        kept = Masked(builder, target.type.pointee, INT(0), count)
+        _transpose(builder, kept.lanes, target, target_row, source, source_row, kept.store, inside.load)
+        return context.get_dummy_value()
+
+    steps = types.intp
+    return types.void(target, steps, steps, source, steps, steps, steps), build
+
+
+def _transpose(builder, lanes, target, target_row, source, source_row, store, load):
+    square = []
+    for _ in range(lanes):
+        square.append(load(source))
+        source = builder.gep(source, [source_row])
+    for vector in _transposed(builder, square):
+        store(vector, target)
+        target = builder.gep(target, [target_row])
+
+
+def _transposed(builder, square):
+    """Swap quarters, then quarters of quarters ...: element (r, s) goes to (s, r) bit by bit of r and s."""
+    lanes = len(square)
+    distance = lanes // 2
+    while distance:
+        low = [s if not s & distance else s - distance + lanes for s in range(lanes)]  # from the first, or the second
+        high = [s + distance if not s & distance else s + lanes for s in range(lanes)]
+        for r in range(lanes):
+            if not r & distance:
+                pair = square[r], square[r + distance]
+                square[r], square[r + distance] = (builder.shuffle_vector(*pair, numbers(o)) for o in (low, high))
+        distance //= 2
+    return square
+
+
+class Masked:
+    """Loads and stores of the lanes first <= lane < last, in code that is being built."""
+
+    def __init__(self, builder, number, first, last):
+        every = Vectors(builder, number)
+        self.builder, self.vector, self.zero, self.lanes = builder, every.vector, every.zero, every.lanes
+        lanes = numbers(range(self.lanes))
+        first, last = (spread(builder, builder.trunc(bound, INT32), self.lanes) for bound in (first, last))
+        self.mask = builder.and_(builder.icmp_signed(">=", lanes, first), builder.icmp_signed("<", lanes, last))
+        self.name = f"v{self.lanes}f{32 if isinstance(number, ir.FloatType) else 64}.p0"
+
+    def load(self, pointer):
+        """0 in the other lanes, whose memory is not touched."""
+        place = self._place(pointer)
+        kind = ir.FunctionType(self.vector, [place.type, INT32, self.mask.type, self.vector])
+        call = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.masked.load.{self.name}")
+        return self.builder.call(call, [place, INT32(4), self.mask, self.zero])
+
+    def store(self, value, pointer):
+        place = self._place(pointer)
+        kind = ir.FunctionType(ir.VoidType(), [self.vector, place.type, INT32, self.mask.type])
+        call = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.masked.store.{self.name}")
+        self.builder.call(call, [value, place, INT32(4), self.mask])
+
+    def _place(self, pointer):
+        return self.builder.bitcast(pointer, self.vector.as_pointer())
+
+
+def spread(builder, number, lanes):
+    """One number in every lane."""
+    nothing = ir.Constant(ir.VectorType(number.type, lanes), ir.Undefined)
+    first = builder.insert_element(nothing, number, INT32(0))
+    return builder.shuffle_vector(first, nothing, numbers([0] * lanes))
+
+
+def numbers(values):
+    """A vector of constants."""
+    values = list(values)
+    return ir.Constant(ir.VectorType(INT32, len(values)), values)
