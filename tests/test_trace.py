@@ -67,6 +67,26 @@ def test_the_algorithm_is_named(capsys):
     assert (traced.constant, traced.__name__) == (3, "folder")
 
 
+@pytest.mark.parametrize(("channels", "kernel", "stride", "diagonal", "expected"), [
+    (64, 3, 1, False, ["winograd", "winograd", "winograd"]),
+    (64, 5, 1, False, ["direct", "direct", "direct"]),
+    (21, 4, 2, False, ["direct", "phases", "direct"]),
+    (21, 4, 2, True, ["diagonal", "diagonal", "direct"]),
+])
+def test_convolutions_name_their_algorithm(channels, kernel, stride, diagonal, expected, capsys, monkeypatch):
+    monkeypatch.setenv("MINIFCN_TRACE", "1")
+    c = channels
+    weight = np.ones((c, c, kernel, kernel), np.float32)
+    if diagonal:
+        weight *= np.eye(c, dtype=np.float32)[:, :, None, None]
+    x = np.ones((1, c, 40, 40), np.float32)
+    with kernels.use_kernels("cpu"):
+        y, cache = ops.conv2d(x, weight, stride=stride)
+        ops.conv2d_backward(y, cache)
+    named = [line.split("  ")[2] for line in capsys.readouterr().err.splitlines() if line.startswith("conv2d")]
+    assert named == expected
+
+
 @pytest.mark.usefixtures("_one_millisecond_a_pass")
 def test_prepared_passes_count_the_same_operations(capsys, monkeypatch):
     monkeypatch.setenv("MINIFCN_TRACE", "1")

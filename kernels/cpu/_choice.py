@@ -5,7 +5,9 @@ import numpy as np
 from .. import winograd_allowed
 from ._micro_kernel import VECTORS
 from ._processor import VECTOR_BITS
+from ._winograd import TAPS
 from ._winograd_choice import suits
+from ._winograd_weight import suits_weight_gradient
 
 
 def algorithm(n, c, o, oh, ow, kh, kw, sh, sw, dh, dw, groups, dtype) -> str:
@@ -19,6 +21,14 @@ def algorithm(n, c, o, oh, ow, kh, kw, sh, sw, dh, dw, groups, dtype) -> str:
         return "direct"
     fast = winograd_allowed() and suits(n, c, o, oh, ow, kh, kw, sh, sw, dh, dw, groups, dtype)
     return "winograd" if fast else "direct"
+
+
+def weight_gradient_algorithm(n, c, o, oh, ow, kh, kw, sh, sw, dh, dw, groups, dtype) -> str:
+    """The same for the weight gradient, whose transforms and sums cost something else (`_winograd_weight`)."""
+    possible = (kh, kw, sh, sw, groups) == (TAPS, TAPS, 1, 1, 1) and np.dtype(dtype) == np.float32
+    if not possible or not n * c * o * oh * ow or not winograd_allowed():
+        return "direct"
+    return "winograd" if suits_weight_gradient(n, c, o, oh, ow, dh, dw) else "direct"
 
 
 def vectors_along(filters: int, dtype: np.dtype) -> str:

@@ -1,12 +1,13 @@
 """Convolution and its two gradients, compiled. Which algorithm runs is said, with its reasons, in `_choice`."""
 
-from ._choice import algorithm, vectors_along
+from .. import _trace
+from ._choice import algorithm, vectors_along, weight_gradient_algorithm
 from ._convolution import forward
 from ._direct_input import grad_input
 from ._direct_weight import grad_weight
 from ._layout import contiguous
 from ._transposed import grad_input_strided
-from ._transposed_diagonal import find_diagonal
+from ._transposed_diagonal import find_diagonal, upsample_diagonal
 from ._winograd_once import convolve_once
 from ._winograd_weight import grad_weight as winograd_grad_weight
 
@@ -22,10 +23,17 @@ def conv2d_grad_input(gy, weight, h, w, sh, sw, ph, pw, dh, dw, groups):
     n, o = gy.shape[:2]
     _, c, kh, kw = weight.shape
     if algorithm(n, o, c, h, w, kh, kw, sh, sw, dh, dw, groups, gy.dtype) == "winograd":
+        _trace.chose("winograd")
         return convolve_once(gy, weight, True, None, h, w, 2 * dh - ph, 2 * dw - pw, dh, dw, False)
-    if (sh, sw) != (1, 1) and (dh, dw) == (1, 1) and (
-            vectors_along(c, gy.dtype) == "pixels" or find_diagonal(weight, groups) is not None):
-        return grad_input_strided(gy, weight, h, w, sh, sw, ph, pw, dh, dw, groups)
+    if (sh, sw) != (1, 1) and (dh, dw) == (1, 1):
+        taps = find_diagonal(weight, groups)
+        if taps is not None:
+            _trace.chose("diagonal")
+            return upsample_diagonal(gy, *taps, h, w, sh, sw, ph, pw)
+        if vectors_along(c, gy.dtype) == "pixels":
+            _trace.chose("phases")
+            return grad_input_strided(gy, weight, h, w, sh, sw, ph, pw, dh, dw, groups)
+    _trace.chose("direct")
     return grad_input(gy, weight, h, w, sh, sw, ph, pw, dh, dw, groups)
 
 
@@ -33,6 +41,8 @@ def conv2d_grad_weight(gy, x, kh, kw, sh, sw, ph, pw, dh, dw, groups):
     """gy (N, O, OH, OW), x (N, C, H, W) -> gweight (O, C/groups, kh, kw)."""
     gy, x = contiguous(gy), contiguous(x)
     n, o, oh, ow = gy.shape
-    if algorithm(n, x.shape[1], o, oh, ow, kh, kw, sh, sw, dh, dw, groups, gy.dtype) == "winograd":
+    way = weight_gradient_algorithm(n, x.shape[1], o, oh, ow, kh, kw, sh, sw, dh, dw, groups, gy.dtype)
+    _trace.chose(way)
+    if way == "winograd":
         return winograd_grad_weight(gy, x, ph, pw, dh, dw)
     return grad_weight(gy, x, kh, kw, sh, sw, ph, pw, dh, dw, groups)
