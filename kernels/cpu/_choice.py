@@ -3,7 +3,6 @@
 import numpy as np
 
 from .. import winograd_allowed
-from ._micro_kernel import VECTORS
 from ._processor import VECTOR_BITS
 from ._winograd import TAPS
 from ._winograd_choice import suits
@@ -38,6 +37,6 @@ def vectors_along(filters: int, dtype: np.dtype) -> str:
     "pixels": no lane is ever empty, but the input is copied into the cache once for each tap, which costs about as much
         as multiplying by 6 filters.
     """
-    width = VECTORS * VECTOR_BITS // 8 // np.dtype(dtype).itemsize
+    width = VECTOR_BITS // 8 // np.dtype(dtype).itemsize
     lanes = -(-filters // width) * width
     return "filters" if lanes <= filters + max(filters // 8, 6) else "pixels"

@@ -15,6 +15,7 @@ from ._compile import compiled
 from ._direct_filters import correlate
 from ._direct_scatter import scatter
 from ._direct_source import source_of
+from ._direct_taps import sum_in_order
 from ._threads import run
 from .memory import empty
 
@@ -40,8 +41,9 @@ def grad_input(gy, weight, h, w, sh, sw, ph, pw, dh, dw, groups):
             filters = np.arange(o)[:, None, None]
             pixels = filters * form.channel + (t_h - first_h)[:, None] * form.pitch + t_w - first_w
             weights = filters * channels * kh * kw + i[:, None] * kw + j
-            correlate(source.reshape(n, -1), form.channel * o, form.pitch, pixels.ravel(), weight.ravel(),
-                      weights.ravel(), kh * kw, o * channels * kh * kw, None, parts[a * sw + b], groups, relu=False)
+            taps = sum_in_order(pixels.ravel(), weights.ravel())
+            correlate(source.reshape(n, -1), form.channel * o, (form.pitch, 1), taps, weight.ravel(), kh * kw,
+                      o * channels * kh * kw, None, parts[a * sw + b], groups, relu=False)
     return _interleave(parts, h, w, sh, sw)
 
 

@@ -85,6 +85,18 @@ def add_rows_by_table(typing, rows, k, a, a_row, places, b, b_k, c, c_row):
     return signature, build
 
 
+@intrinsic
+def add_rows_by_table_narrow(typing, rows, k, a, a_row, places, b, b_k, c, c_row):
+    """The same for one vector of B and C instead of two: where there are no more lanes to fill."""
+    signature = types.void(types.intp, types.intp, a, types.intp, places, b, types.intp, c, types.intp)
+
+    def build(context, builder, signature, args):
+        _for_each_number_of_rows(builder, args[0], lambda rows: _multiply(builder, rows, True, *args[1:], vectors=1))
+        return context.get_dummy_value()
+
+    return signature, build
+
+
 def _for_each_number_of_rows(builder, rows, build_rows):
     after = builder.append_basic_block("after_rows")
     jump = builder.switch(rows, after)
@@ -97,25 +109,25 @@ def _for_each_number_of_rows(builder, rows, build_rows):
     builder.position_at_end(after)
 
 
-def _multiply(builder, rows, add, k, a, a_row, a_k, b, b_k, c, c_row):
+def _multiply(builder, rows, add, k, a, a_row, a_k, b, b_k, c, c_row, vectors=VECTORS):
     """The instructions of one block of C: fetch or clear it, one step for each k, put it back."""
     tile = Vectors(builder, a.type.pointee)
     c_rows = [builder.gep(c, [builder.mul(c_row, INT(r))]) for r in range(rows)]
-    start = [tile.load(row, v) if add else tile.zero for row in c_rows for v in range(VECTORS)]
+    start = [tile.load(row, v) if add else tile.zero for row in c_rows for v in range(vectors)]
 
     def one_k(index, sums):  # sums: the block of C, row by row
-        vectors = [tile.load(builder.gep(b, [builder.mul(index, b_k)]), v) for v in range(VECTORS)]
+        of_b = [tile.load(builder.gep(b, [builder.mul(index, b_k)]), v) for v in range(vectors)]
         by_table = isinstance(a_k.type, ir.PointerType)
         a_column = builder.gep(a, [builder.load(builder.gep(a_k, [index])) if by_table else builder.mul(index, a_k)])
         result = []
         for r in range(rows):
             number = tile.broadcast(builder.gep(a_column, [builder.mul(a_row, INT(r))]))
-            result += [tile.multiply_add(number, vectors[v], sums[r * VECTORS + v]) for v in range(VECTORS)]
+            result += [tile.multiply_add(number, of_b[v], sums[r * vectors + v]) for v in range(vectors)]
         return result
 
     sums = _loop(builder, k, start, one_k)
     for position, total in enumerate(sums):
-        tile.store(total, c_rows[position // VECTORS], position % VECTORS)
+        tile.store(total, c_rows[position // vectors], position % vectors)
 
 
 class Vectors:
