@@ -3,8 +3,9 @@
 from ._choice import vectors_along
 from ._direct_filters import correlate
 from ._direct_pixels import convolve
-from ._direct_source import source_of
+from ._direct_source import source_of, tap_offsets
 from ._direct_taps import taps_of
+from ._micro_kernel import ROW_STEPS
 from .memory import empty
 
 
@@ -16,11 +17,17 @@ def forward(x, weight, bias, oh, ow, sh, sw, ph, pw, dh, dw, groups, relu):
         return convolve(x, weight, bias, oh, ow, sh, sw, ph, pw, dh, dw, groups, relu)
     y = empty((n, o, oh, ow), x.dtype)
     if y.size:
-        h, w = x.shape[2:]
-        tall, wide = (oh - 1) * sh + 1, (ow - 1) * sw + 1  # outputs if the stride were 1: the input stays in one piece
-        source, form = source_of(x, tall, wide, kh, kw, 1, 1, ph, pw, dh, dw)
-        taps = taps_of(channels, kh, kw, form.channel, dh * form.pitch, dw, h, w, oh, ow, sh, sw, ph, pw, dh, dw)
+        if sw in ROW_STEPS:  # read a stride apart: the input stays in one piece, as if the outputs were more
+            tall, wide = (oh - 1) * sh + 1, (ow - 1) * sw + 1
+            source, form = source_of(x, tall, wide, kh, kw, 1, 1, ph, pw, dh, dw)
+            offsets = tap_offsets(form, channels, kh, kw, 1, 1, dh, dw)
+            steps = sh * form.pitch, sw
+        else:
+            source, form = source_of(x, oh, ow, kh, kw, sh, sw, ph, pw, dh, dw)
+            offsets = tap_offsets(form, channels, kh, kw, sh, sw, dh, dw)
+            steps = form.pitch, 1
+        taps = taps_of(offsets, channels, kh, kw, *x.shape[2:], oh, ow, sh, sw, ph, pw, dh, dw)
         size = channels * kh * kw
-        correlate(source.reshape(n, -1), form.channel * channels, (sh * form.pitch, sw), taps, weight.ravel(), size,
+        correlate(source.reshape(n, -1), form.channel * channels, steps, taps, weight.ravel(), size,
                   o // groups * size, bias, y, groups, relu)
     return y

@@ -10,7 +10,6 @@ Sums for fewer pixels cost nothing more as long as a block has some hundred taps
 all pixels and any taps.
 """
 
-import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -44,13 +43,9 @@ def sum_in_order(pixels, weights):
                 np.stack([k0, k1, *everywhere, *everywhere], 1), MOST_TAPS, True)
 
 
-@functools.lru_cache(maxsize=64)
-def taps_of(channels, kh, kw, channel, row, column, h, w, oh, ow, sh, sw, ph, pw, dh, dw):
-    """Taps of a convolution whose weight (.., channels, kh, kw) is in order of memory.
-
-    Steps in the padded input from channel to channel, from tap to tap in a column, and in a row.
-    """
-    offsets = np.arange(channels)[:, None, None] * channel + np.arange(kh)[:, None] * row + np.arange(kw) * column
+def taps_of(offsets, channels, kh, kw, h, w, oh, ow, sh, sw, ph, pw, dh, dw):
+    """Taps of a convolution whose weight (.., channels, kh, kw) is in order of memory, as are `offsets` (K,)."""
+    offsets = offsets.reshape(channels, kh, kw)
     rows, columns = _inside(kh, h, oh, sh, ph, dh), _inside(kw, w, ow, sw, pw, dw)
     by_columns = _missed(columns, ow) > MISSED and kh * kw <= MOST_BLOCKS and channels >= FEWEST_TAPS
     by_rows = _missed(rows, oh) > 0 and kh <= MOST_BLOCKS and channels * kw >= FEWEST_TAPS

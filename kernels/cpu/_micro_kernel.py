@@ -25,6 +25,7 @@ from ._processor import HAS_FMA, REGISTERS, VECTOR_BITS
 
 VECTORS = 2  # vectors of B side by side
 MOST_ROWS = 14 if REGISTERS == 32 else 6  # 14*2 + 2 + 1 = 31 of 32 registers, 6*2 + 2 + 1 = 15 of 16
+ROW_STEPS = 1, 2, 4  # numbers from one row of A to the next, in a convolution: its stride
 INT = ir.IntType(64)
 
 
@@ -67,7 +68,7 @@ def add_rows(typing, rows, k, a, a_row, a_k, b, b_k, c, c_row):
     signature = types.void(types.intp, types.intp, a, types.intp, types.intp, b, types.intp, c, types.intp)
 
     def build(context, builder, signature, args):
-        _for_each_number_of_rows(builder, args[0], lambda rows: _multiply(builder, rows, True, *args[1:]))
+        _for_each(builder, args[0], range(1, MOST_ROWS + 1), lambda rows: _multiply(builder, rows, True, *args[1:]))
         return context.get_dummy_value()
 
     return signature, build
@@ -75,11 +76,15 @@ def add_rows(typing, rows, k, a, a_row, a_k, b, b_k, c, c_row):
 
 @intrinsic
 def add_rows_by_table(typing, rows, k, a, a_row, places, b, b_k, c, c_row):
-    """The same where A[r, k] lies a_row*r + places[k] behind a: a convolution meets its taps all over the image."""
+    """The same where A[r, k] lies a_row*r + places[k] behind a: a convolution meets its taps all over the image.
+
+    a_row is one of ROW_STEPS: as constants they become part of the instructions, while 14 addresses that are known
+    only when it runs do not fit into the processor's registers for addresses, and take four times as long.
+    """
     signature = types.void(types.intp, types.intp, a, types.intp, places, b, types.intp, c, types.intp)
 
     def build(context, builder, signature, args):
-        _for_each_number_of_rows(builder, args[0], lambda rows: _multiply(builder, rows, True, *args[1:]))
+        _for_each_step(builder, *args, vectors=VECTORS)
         return context.get_dummy_value()
 
     return signature, build
@@ -91,20 +96,27 @@ def add_rows_by_table_narrow(typing, rows, k, a, a_row, places, b, b_k, c, c_row
     signature = types.void(types.intp, types.intp, a, types.intp, places, b, types.intp, c, types.intp)
 
     def build(context, builder, signature, args):
-        _for_each_number_of_rows(builder, args[0], lambda rows: _multiply(builder, rows, True, *args[1:], vectors=1))
+        _for_each_step(builder, *args, vectors=1)
         return context.get_dummy_value()
 
     return signature, build
 
 
-def _for_each_number_of_rows(builder, rows, build_rows):
-    after = builder.append_basic_block("after_rows")
-    jump = builder.switch(rows, after)
-    for number in range(1, MOST_ROWS + 1):
-        block = builder.append_basic_block(f"rows_{number}")
+def _for_each_step(builder, rows, k, a, a_row, *others, vectors):
+    _for_each(builder, a_row, ROW_STEPS, lambda step: _for_each(
+        builder, rows, range(1, MOST_ROWS + 1), lambda number: _multiply(
+            builder, number, True, k, a, INT(step), *others, vectors=vectors)))
+
+
+def _for_each(builder, value, numbers, build_one):
+    """Build a block for each of `numbers`, and a jump to the one that `value` is."""
+    after = builder.append_basic_block("after")
+    jump = builder.switch(value, after)
+    for number in numbers:
+        block = builder.append_basic_block(f"case_{number}")
         jump.add_case(INT(number), block)
         builder.position_at_end(block)
-        build_rows(number)
+        build_one(number)
         builder.branch(after)
     builder.position_at_end(after)
 
