@@ -2,6 +2,7 @@
 
 from ._choice import vectors_along
 from ._direct_filters import correlate
+from ._direct_padding import padded
 from ._direct_pixels import convolve
 from ._direct_source import source_of, tap_offsets
 from ._direct_taps import taps_of
@@ -19,7 +20,7 @@ def forward(x, weight, bias, oh, ow, sh, sw, ph, pw, dh, dw, groups, relu):
     if y.size:
         if sw in ROW_STEPS:  # read a stride apart: the input stays in one piece, as if the outputs were more
             tall, wide = (oh - 1) * sh + 1, (ow - 1) * sw + 1
-            source, form = source_of(x, tall, wide, kh, kw, 1, 1, ph, pw, dh, dw)
+            source, form = padded(x, tall + (kh - 1) * dh, wide + (kw - 1) * dw, ph, pw)
             offsets = tap_offsets(form, channels, kh, kw, 1, 1, dh, dw)
             steps = sh * form.pitch, sw
         else:

@@ -13,9 +13,10 @@ import numpy as np
 from ._choice import vectors_along
 from ._compile import compiled
 from ._direct_filters import correlate
+from ._direct_padding import padded
 from ._direct_scatter import scatter
 from ._direct_source import source_of
-from ._direct_taps import sum_in_order
+from ._direct_taps import sum_by_tap
 from ._threads import run
 from .memory import empty
 
@@ -30,18 +31,19 @@ def grad_input(gy, weight, h, w, sh, sw, ph, pw, dh, dw, groups):
     taps_h, taps_w = _taps(kh, sh, ph, dh), _taps(kw, sw, pw, dw)
     first_h, last_h = _reach(taps_h)
     first_w, last_w = _reach(taps_w)
-    source, form = source_of(gy, rows, columns, last_h - first_h + 1, last_w - first_w + 1, 1, 1, -first_h, -first_w,
-                             1, 1)
+    oh, ow = gy.shape[2:]
+    source, form = _with_border(gy, rows, columns, first_h, last_h, first_w, last_w)
     parts = empty((sh * sw, n, channels * groups, rows, columns), gy.dtype)
     o //= groups
     for a in range(sh):
         for b in range(sw):
             t_h, i = taps_h[a]
             t_w, j = taps_w[b]
-            filters = np.arange(o)[:, None, None]
-            pixels = filters * form.channel + (t_h - first_h)[:, None] * form.pitch + t_w - first_w
-            weights = filters * channels * kh * kw + i[:, None] * kw + j
-            taps = sum_in_order(pixels.ravel(), weights.ravel())
+            filters = np.arange(o)
+            pixels = (t_h - first_h)[:, None, None] * form.pitch + (t_w - first_w)[:, None] + filters * form.channel
+            weights = i[:, None, None] * kw + j[:, None] + filters * channels * kh * kw  # (rows, columns, O)
+            inside = _inside(t_h, oh, rows), _inside(t_w, ow, columns)
+            taps = sum_by_tap(pixels, weights, *inside, rows, columns)
             correlate(source.reshape(n, -1), form.channel * o, (form.pitch, 1), taps, weight.ravel(), kh * kw,
                       o * channels * kh * kw, None, parts[a * sw + b], groups, relu=False)
     return _interleave(parts, h, w, sh, sw)
@@ -50,6 +52,20 @@ def grad_input(gy, weight, h, w, sh, sw, ph, pw, dh, dw, groups):
 def _wasteful(oh, ow, h, w, sh, sw):
     """Whether gx has so many more pixels than gy that most products would be with the zeros around gy."""
     return -(-h // sh) * -(-w // sw) > 1.4 * oh * ow
+
+
+def _with_border(gy, rows, columns, first_h, last_h, first_w, last_w):
+    """gy where pixels of p + t lie for 0 <= p < rows, first_h <= t <= last_h; the same for columns."""
+    tall, wide = rows + last_h - first_h, columns + last_w - first_w
+    if first_h <= 0 and first_w <= 0:
+        return padded(gy, tall, wide, -first_h, -first_w)
+    return source_of(gy, rows, columns, last_h - first_h + 1, last_w - first_w + 1, 1, 1, -first_h, -first_w, 1, 1)
+
+
+def _inside(t, size, count):
+    """For each t the u in [first, behind the last], within 0 <= u < count, for which 0 <= u + t < size."""
+    first = np.clip(-t, 0, count)
+    return list(zip(first.tolist(), np.maximum(first, np.clip(size - t, 0, count)).tolist(), strict=True))
 
 
 def _taps(size, step, pad, dilation):
@@ -83,6 +99,15 @@ def _put_rows(part, start, stop, parts, gx, sh, sw):
     h, w = gx.shape[1], gx.shape[2]
     for plane in range(start, stop):
         for iy in range(h):
+            if sw == 2:  # as a constant, it becomes vector instructions
+                even, odd = parts[iy % sh * 2, plane, iy // sh], parts[iy % sh * 2 + 1, plane, iy // sh]
+                line = gx[plane, iy]
+                for u in range(w // 2):
+                    line[2 * u] = even[u]
+                    line[2 * u + 1] = odd[u]
+                if w % 2:
+                    line[w - 1] = even[w // 2]
+                continue
             for b in range(sw):
                 for u in range((w - b + sw - 1) // sw):
                     gx[plane, iy, u * sw + b] = parts[iy % sh * sw + b, plane, iy // sh, u]

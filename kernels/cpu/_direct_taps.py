@@ -71,6 +71,24 @@ def taps_of(offsets, channels, kh, kw, h, w, oh, ow, sh, sw, ph, pw, dh, dw):
                 np.array(blocks), max(k1 - k0 for k0, k1, _, _ in pieces), False)
 
 
+def sum_by_tap(pixels, weights, rows, columns, oh, ow):
+    """pixels, weights (i, j, channels), outputs that row i, column j of them concern, all oh x ow outputs -> Taps."""
+    kh, kw, channels = pixels.shape
+    missed = pixels.size and (_missed(rows, oh) > 0 or _missed(columns, ow) > 0)
+    if not missed or channels < FEWEST_TAPS:
+        return sum_in_order(pixels.transpose(2, 0, 1).ravel(), weights.transpose(2, 0, 1).ravel())
+    count = -(-channels // MOST_TAPS)
+    edges = [number * channels // count for number in range(count + 1)]
+    pieces, blocks = [], []
+    for tap in range(kh * kw):
+        for c0, c1 in zip(edges, edges[1:], strict=False):
+            k0, k1 = tap * channels + c0, tap * channels + c1
+            pieces.append((k0, k1, len(blocks), len(blocks) + 1))
+            blocks.append((k0, k1, *rows[tap // kw], *columns[tap % kw]))
+    lines = np.arange(pixels.size) - np.repeat([k0 for k0, *_ in pieces], [k1 - k0 for k0, k1, *_ in pieces])
+    return Taps(pixels.ravel(), weights.ravel(), lines, np.array(pieces), np.array(blocks), MOST_TAPS, False)
+
+
 def _inside(taps, size, count, step, pad, dilation):
     """For each tap the outputs [first, behind the last] that it meets inside of the input."""
     found = []
