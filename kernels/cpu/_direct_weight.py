@@ -1,93 +1,179 @@
-"""Weight gradient of a direct convolution: gradient pixels (O, pixels) times columns, transposed (pixels, K).
+"""Weight gradient of a direct convolution, with the filters side by side in vectors.
 
-    for each block of taps:
-        for each block of pixels:
-            gather the columns of the block and turn them over           # pixels x taps, in L2
-            for each 14 filters, each 32 taps: gweight += gy * columns   # the micro-kernel
+    for each 32 filters, each chunk of taps:
+        for each block of output pixels:
+            turn gy over, from (filter, pixel) to (pixel, filter)                        # 128 x 32: 16 KiB
+            for each band of 10 taps: sums[tap, filter] += input at tap, pixel * gy      # the micro-kernel
+        turn the sums over into gweight
 
-Threads share the taps, or the filters where these are more: each sums over all pixels on its own, always in the same
-order. Each block of pixels is summed on its own first: half a million numbers in one go would lose a digit. Workspace:
-half a megabyte a thread, and the padded input.
+The input is not copied, but for its padding: a tap's numbers are read where they lie, whatever stride and dilation. A
+band's taps are neighbouring channels at one place of the filter as far as possible, so that output rows and columns
+that the band meets in the padding only are left out: with a dilation of 24 on a map of 64 x 64, half of all.
+
+Each block of pixels is summed on its own first (see `_tap_kernel`). Threads share the pairs of filters and chunks: each
+sums over all pixels by itself, always in the same order. Workspace: 200 KiB a thread, and the padded input.
 """
 
+import numpy as np
+
 from ._compile import compiled
-from ._direct_columns import gather_columns, share, tile_width
-from ._direct_source import source_of, tap_offsets
-from ._direct_vectors import transpose_square
-from ._micro_kernel import MOST_ROWS, add_rows, at
-from ._threads import parts_of, run
+from ._direct_columns import tile_width
+from ._direct_source import source_of
+from ._direct_vectors import copy_run, transpose_square
+from ._micro_kernel import at
+from ._tap_kernel import TAP_ROWS, add_taps
+from ._threads import run, thread_count
 from .memory import empty
 
-MOST_PIXELS = 256  # of a block; a multiple of every vector
-MOST_TILES = 12  # of 32 taps, in a block
+MOST_PIXELS = 128  # of a block; a multiple of every vector
+MOST_TAPS = 512  # of a chunk
+T0, T1, P0, P1, Q0, Q1 = range(6)  # of a band: its taps, and the output rows and columns that it meets
 
 
 def grad_weight(gy, x, kh, kw, sh, sw, ph, pw, dh, dw, groups):
     """gy (N, O, OH, OW), x (N, C, H, W) -> gweight (O, C/groups, kh, kw)."""
     n, o, oh, ow = gy.shape
-    channels = x.shape[1] // groups
+    channels, h, w = x.shape[1] // groups, x.shape[2], x.shape[3]
     gweight = empty((o, channels, kh, kw), gy.dtype)
-    gweight.fill(0)
     if not gweight.size or not gy.size:
+        gweight.fill(0)
         return gweight
-    source, form = source_of(x, oh, ow, kh, kw, sh, sw, ph, pw, dh, dw)
-    offsets = tap_offsets(form, channels, kh, kw, sh, sw, dh, dw)
+    source, form = source_of(x, (oh - 1) * sh + (kh - 1) * dh + 1, (ow - 1) * sw + (kw - 1) * dw + 1, 1, 1, 1, 1,
+                             ph, pw, 1, 1)
     width = tile_width(gy)
-    tiles = -(-offsets.size // width)
-    by_filters = groups > 1 or (tiles < 8 and o > tiles)
-    count = o if by_filters else tiles
-    parts = parts_of(count)
-    panels = empty((parts, MOST_PIXELS * width * (MOST_TILES + 1)), gy.dtype)
-    sums = empty((parts, MOST_ROWS, width), gy.dtype)
-    run(_grad_weight, count, by_filters, gy.reshape(n, o, -1), source.reshape(n, -1), form.channel * channels,
-        form.pitch, offsets, gweight.reshape(o, -1), ow, groups, panels, sums)
+    blocks = -(-(o // groups) // width) * groups  # of filters
+    taps, area = channels * kh * kw, kh * kw
+    size = _chunk_size(taps, area, blocks)
+    order = _order(taps, area, size)
+    i, j = order % area // kw, order % kw
+    places = order // area * form.channel + i * dh * form.pitch + j * dw
+    edges = np.stack([*_inside(h, oh, sh, i * dh - ph), *_inside(w, ow, sw, j * dw - pw)])
+    bands, chunks = _bands(taps, size, edges)
+    columns = -(-ow // -(-ow // MOST_PIXELS))  # of a block
+    rows = max(1, MOST_PIXELS // columns) if columns == ow else 1
+    p, q = np.divmod(np.arange(rows * columns), columns)
+    pixels = p * sh * form.pitch + q * sw
+    count = blocks * (len(chunks) - 1)
+    parts = min(count, thread_count())
+    panels = empty((parts, (-(-rows * columns // width) * width + width) * width), gy.dtype)
+    sums = empty((parts, (size + width) * width), gy.dtype)
+    run(_grad_weight, count, gy.reshape(n, o, oh, ow), source.reshape(n, -1), form.channel * channels, places,
+        order % size * width, bands, chunks, pixels, rows, columns, sh * form.pitch, sw, gweight.reshape(o, taps),
+        groups, panels, sums)
     return gweight
 
 
-@compiled
-def _grad_weight(part, start, stop, by_filters, gy, source, group_size, pitch, offsets, gweight, ow, groups, panels,
-                 sums):
-    n, o, pixels = gy.shape
-    taps, width, filters = offsets.size, tile_width(gy), o // groups
-    for group in range(groups):
-        f0, f1 = group * filters, (group + 1) * filters
-        k0, k1 = start * width, min(stop * width, taps)
-        if by_filters:
-            f0, f1, k0, k1 = max(f0, start), min(f1, stop), 0, taps
-        for k in range(k0, k1 if f0 < f1 else k0, MOST_TILES * width):
-            following = min(k1, k + MOST_TILES * width)
-            for image in range(n):
-                for s in range(0, pixels, MOST_PIXELS):
-                    _block(gy[image], source[image], group * group_size, pitch, offsets, gweight, f0, f1, k, following,
-                           s, min(pixels, s + MOST_PIXELS), ow, panels[part], sums[part])
+def _chunk_size(taps, area, blocks):
+    """Taps of a chunk: whole bands of one place in the filter if that fits, and as many chunks as threads can share."""
+    whole = area * TAP_ROWS
+    size = whole * (MOST_TAPS // whole) or MOST_TAPS
+    chunks, parts = -(-taps // size), thread_count()
+    if chunks * blocks >= 8 * parts:
+        return size
+    while chunks * blocks % parts:
+        chunks += 1
+    return -(-taps // chunks)
+
+
+def _order(taps, area, size):
+    """(taps,): within each chunk, by TAP_ROWS channels and then by the place in the filter."""
+    tap = np.arange(taps)
+    return np.lexsort((tap // area, tap % area, tap // area // TAP_ROWS, tap // size))
+
+
+def _inside(size, count, step, shift):
+    """The output rows first <= p < last for which 0 <= p*step + shift < size, for each shift."""
+    first = np.clip(-(shift // step), 0, count)
+    return first, np.maximum(first, np.clip((size - 1 - shift) // step + 1, 0, count))
+
+
+def _bands(taps, size, edges):
+    """(bands, 6) and, for each chunk, its first band. Bands of a chunk are nearly equal, none above TAP_ROWS."""
+    starts, chunks = [], [0]
+    for begin in range(0, taps, size):
+        length = min(size, taps - begin)
+        number = -(-length // TAP_ROWS)
+        starts.append(begin + np.arange(number) * length // number)
+        chunks.append(chunks[-1] + number)
+    starts = np.concatenate(starts)
+    first_p, last_p, first_q, last_q = edges
+    bands = np.stack([starts, np.append(starts[1:], taps),
+                      np.minimum.reduceat(first_p, starts), np.maximum.reduceat(last_p, starts),
+                      np.minimum.reduceat(first_q, starts), np.maximum.reduceat(last_q, starts)], axis=1)
+    return bands, np.array(chunks)
 
 
 @compiled
-def _block(gy, source, begin, pitch, offsets, gweight, f0, f1, k0, k1, s0, s1, ow, panel, sums):
-    """Filters f0..f1 and taps k0..k1 at pixels s0..s1 of one image."""
-    width, _taps, pixels = tile_width(gy), offsets.size, gy.shape[1]
-    size = MOST_PIXELS * width
-    for k in range(k0, k1, width):  # the tile before this one is not needed yet: columns are gathered there
-        place = ((k - k0) // width + 1) * size
-        gather_columns(source, begin, offsets, k, min(k1, k + width), s0, s1 - s0, ow, pitch, panel, place, MOST_PIXELS)
-        _turn_over(panel, place - size, place, s1 - s0, width)
-    bands = (f1 - f0 + MOST_ROWS - 1) // MOST_ROWS
-    for band in range(bands):
-        f, rows = f0 + share(band, bands, f1 - f0), share(band + 1, bands, f1 - f0) - share(band, bands, f1 - f0)
-        for k in range(k0, k1, width):
-            sums[:] = gy.dtype.type(0)
-            add_rows(rows, s1 - s0, at(gy, f * pixels + s0), pixels, 1, at(panel, (k - k0) // width * size), width,
-                     at(sums, 0), width)
-            for r in range(rows):
-                for lane in range(min(width, k1 - k)):
-                    gweight[f + r, k + lane] += sums[r, lane]
+def _grad_weight(part, start, stop, gy, source, group_size, places, targets, bands, chunks, pixels, rows, columns,
+                 row_step, column_step, gweight, groups, panels, sums):
+    n, o, oh, ow = gy.shape
+    width, filters, chunk_count = tile_width(gy), o // groups, chunks.size - 1
+    blocks = (filters + width - 1) // width  # of a group
+    for unit in range(start, stop):
+        block, chunk = unit // chunk_count, unit % chunk_count
+        group, f = block // blocks, block % blocks * width
+        some = bands[chunks[chunk] : chunks[chunk + 1]]
+        k0, k1 = some[0, T0], some[-1, T1]
+        sums[part, : (k1 - k0) * width] = gy.dtype.type(0)
+        for image in range(n):
+            for p in range(some[:, P0].min(), some[:, P1].max(), rows):
+                for q in range(some[:, Q0].min() // columns * columns, some[:, Q1].max(), columns):
+                    _block(gy[image], group * filters + f, min(width, filters - f), source[image], group * group_size,
+                           places, targets, some, pixels, p, min(some[:, P1].max(), p + rows), q, min(ow, q + columns),
+                           row_step, column_step, panels[part], sums[part])
+        _store(gweight, group * filters + f, min(width, filters - f), k0, k1, sums[part], panels[part])
 
 
 @compiled
-def _turn_over(panel, target, source, pixels, width):
-    """(32 taps, MOST_PIXELS) -> (pixels, 32 taps), in squares as wide as a vector."""
+def _block(gy, f, filters, source, begin, places, targets, bands, pixels, p0, p1, q0, q1, row_step, column_step, panel,
+           sums):
+    """Output pixels p0..p1 x q0..q1 of one image: several whole rows, or a piece of one."""
+    width, length = tile_width(gy), q1 - q0
+    oh, ow = gy.shape[1:]
+    _turn_over(gy, f, filters, p0 * ow + q0, (p1 - p0) * length, panel)
+    for band in range(bands.shape[0]):
+        t, t1 = bands[band, T0], bands[band, T1]
+        u0, u1 = max(p0, bands[band, P0]), min(p1, bands[band, P1])
+        v0, v1 = max(q0, bands[band, Q0]), min(q1, bands[band, Q1])
+        if u0 < u1 and v0 < v1:
+            calls, count = u1 - u0, v1 - v0
+            if 8 * count > 7 * length:  # rows in one go; the few zeros of the padding cost less than more calls
+                calls, v0, count = 1, q0, (u1 - u0) * length
+            for u in range(u0, u0 + calls):
+                add_taps(t1 - t, count, at(source, begin + u * row_step + v0 * column_step), at(places, t),
+                         at(pixels, 0), at(panel, ((u - p0) * length + v0 - q0) * width), width // 2, width,
+                         at(sums, 0), at(targets, t))
+
+
+@compiled
+def _turn_over(gy, f, filters, s, count, panel):
+    """panel[pixel, filter], both from those of gy (filter, pixel); lanes behind the last filter are never stored."""
+    width = tile_width(gy)
+    lanes, plane = width // 2, gy.shape[1] * gy.shape[2]
+    square = ((count + lanes - 1) // lanes) * lanes * width  # behind the pixels
+    for k in range(0, count, lanes):
+        for lane in range(0, width, lanes):
+            place = (f + lane) * plane + s + k
+            target = at(panel, k * width + lane)
+            if k + lanes <= count and lane + lanes <= filters:
+                transpose_square(target, width, at(gy, place), plane)
+            else:
+                for r in range(min(lanes, filters - lane)):
+                    copy_run(at(panel, square + r * lanes), at(gy, place + r * plane), min(lanes, count - k))
+                transpose_square(target, width, at(panel, square), lanes)
+
+
+@compiled
+def _store(gweight, f, filters, k0, k1, sums, square):
+    """sums (tap, filter) -> gweight (filter, tap), in squares as wide as a vector."""
+    width, taps = tile_width(sums), gweight.shape[1]
     lanes = width // 2
-    for s in range(0, pixels, lanes):
-        for k in range(0, width, lanes):
-            transpose_square(at(panel, target + s * width + k), width, at(panel, source + k * MOST_PIXELS + s),
-                             MOST_PIXELS)
+    for k in range(k0, k1, lanes):
+        for lane in range(0, filters, lanes):
+            source, target = at(sums, (k - k0) * width + lane), (f + lane) * taps + k
+            if k + lanes <= k1 and lane + lanes <= filters:
+                transpose_square(at(gweight, target), taps, source, width)
+            else:
+                transpose_square(at(square, 0), lanes, source, width)
+                for r in range(min(lanes, filters - lane)):
+                    copy_run(at(gweight, target + r * taps), at(square, r * lanes), min(lanes, k1 - k))
