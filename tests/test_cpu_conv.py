@@ -24,6 +24,9 @@ CASES = [
     (2, 32, 21, (4, 4), (3, 3), (1, 1), (100, 3), (1, 1), 1),  # windows wholly in the padding
     (3, 300, 32, (2, 3), (2, 3), (1, 1), (0, 0), (1, 1), 1),  # one pixel, several blocks of taps
     (1, 32, 300, (3, 4), (3, 3), (1, 2), (2, 0), (2, 1), 1),  # more filters than pixels
+    (2, 40, 33, (20, 22), (3, 3), (2, 2), (12, 9), (12, 8), 1),  # the same, strided and aslant
+    (2, 4, 6, (40, 43), (16, 16), (8, 7), (0, 3), (1, 1), 2),  # filters as wide as vectors
+    (1, 3, 25, (35, 41), (2, 32), (3, 1), (1, 0), (5, 1), 1),
     (1, 1, 32, (3, 1200), (1, 3), (1, 1), (0, 1), (1, 1), 1),  # rows longer than a block of pixels
 ]
 

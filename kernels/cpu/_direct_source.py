@@ -58,7 +58,7 @@ def source_of(x, oh, ow, kh, kw, sh, sw, ph, pw, dh, dw):
     if (sh, sw, ph, pw) == (1, 1, 0, 0) and form.rows <= h and form.pitch <= w:
         return x, Layout(1, 1, h, w, h * w)  # as it is
     planes = empty((n, c, form.channel), x.dtype)
-    run(_take_apart, n * c, x.reshape(n * c, h, w), planes.reshape(n * c, form.channel),
+    run(_take_apart, n * c * form.phases_h * form.rows, x.reshape(n * c, h, w), planes.reshape(n * c, form.channel),
         form.phases_h, form.phases_w, form.rows, form.pitch, sh, sw, ph, pw)
     return planes, form
 
@@ -76,21 +76,38 @@ def put_together(planes, form, h, w, sh, sw, ph, pw):
 def _take_apart(part, start, stop, x, planes, phases_h, phases_w, rows, pitch, sh, sw, ph, pw):
     zero = x.dtype.type(0)
     h, w = x.shape[1], x.shape[2]
-    for image in range(start, stop):
-        at = 0
-        for fi in range(phases_h):
-            for fj in range(phases_w):
-                first, last = _inside(w, pitch, sw, fj - pw)
-                for r in range(rows):
-                    iy = r * sh + fi - ph
-                    if iy < 0 or iy >= h:
-                        planes[image, at : at + pitch] = zero
-                    else:
-                        planes[image, at : at + first] = zero
-                        for u in range(first, last):
-                            planes[image, at + u] = x[image, iy, u * sw + fj - pw]
-                        planes[image, at + last : at + pitch] = zero
-                    at += pitch
+    for line in range(start, stop):  # of a plane of one image
+        image, r = line // (phases_h * rows), line % (phases_h * rows)
+        fi, u = r // rows, r % rows
+        iy = u * sh + fi - ph
+        for fj in range(phases_w):
+            at = ((fi * phases_w + fj) * rows + u) * pitch
+            first, last = _inside(w, pitch, sw, fj - pw)
+            if iy < 0 or iy >= h:
+                planes[image, at : at + pitch] = zero
+            else:
+                planes[image, at : at + first] = zero
+                _pick(x[image, iy, first * sw + fj - pw :], sw, planes[image, at + first : at + last])
+                planes[image, at + last : at + pitch] = zero
+
+
+@compiled
+def _pick(row, step, target):
+    """target[u] = row[u * step]. Where the step is a constant, LLVM makes vectors of it."""
+    if step == 1:
+        _pick_each(row, 1, target)
+    elif step == 2:
+        _pick_each(row, 2, target)
+    elif step == 4:
+        _pick_each(row, 4, target)
+    else:
+        _pick_each(row, step, target)
+
+
+@compiled(inline="always")
+def _pick_each(row, step, target):
+    for u in range(target.size):
+        target[u] = row[u * step]
 
 
 @compiled

@@ -2,7 +2,7 @@
 
     for each 32 filters, each chunk of taps:
         for each block of output pixels:
-            turn gy over, from (filter, pixel) to (pixel, filter)                        # 128 x 32: 16 KiB
+            turn gy over, from (filter, pixel) to (pixel, filter)                        # 256 x 32: 32 KiB
             for each band of 10 taps: sums[tap, filter] += input at tap, pixel * gy      # the micro-kernel
         turn the sums over into gweight
 
@@ -11,21 +11,26 @@ band's taps are neighbouring channels at one place of the filter as far as possi
 that the band meets in the padding only are left out: with a dilation of 24 on a map of 64 x 64, half of all.
 
 Each block of pixels is summed on its own first (see `_tap_kernel`). Threads share the pairs of filters and chunks: each
-sums over all pixels by itself, always in the same order. Workspace: 200 KiB a thread, and the padded input.
+sums over all pixels by itself, always in the same order. Workspace: 130 KiB a thread, and the padded input.
 """
+
+import functools
 
 import numpy as np
 
+from ._choice import vectors_along
 from ._compile import compiled
 from ._direct_columns import tile_width
 from ._direct_source import source_of
 from ._direct_vectors import copy_run, transpose_square
+from ._direct_weight_rows import grad_weight as grad_weight_by_rows
+from ._direct_weight_rows import suits
 from ._micro_kernel import at
 from ._tap_kernel import TAP_ROWS, add_taps
-from ._threads import run, thread_count
+from ._threads import parts_of, run, thread_count
 from .memory import empty
 
-MOST_PIXELS = 128  # of a block; a multiple of every vector
+MOST_PIXELS = 256  # of a block; a multiple of every vector
 MOST_TAPS = 512  # of a chunk
 T0, T1, P0, P1, Q0, Q1 = range(6)  # of a band: its taps, and the output rows and columns that it meets
 
@@ -38,37 +43,44 @@ def grad_weight(gy, x, kh, kw, sh, sw, ph, pw, dh, dw, groups):
     if not gweight.size or not gy.size:
         gweight.fill(0)
         return gweight
+    if vectors_along(o // groups, gy.dtype) == "pixels" and suits(channels, kh, kw, dw, gy.dtype):
+        return grad_weight_by_rows(gy, x, kh, kw, sh, sw, ph, pw, dh, groups)
     source, form = source_of(x, (oh - 1) * sh + (kh - 1) * dh + 1, (ow - 1) * sw + (kw - 1) * dw + 1, 1, 1, 1, 1,
                              ph, pw, 1, 1)
-    width = tile_width(gy)
+    width = tile_width.py_func(gy)
+    taps = channels * kh * kw
     blocks = -(-(o // groups) // width) * groups  # of filters
-    taps, area = channels * kh * kw, kh * kw
-    size = _chunk_size(taps, area, blocks)
-    order = _order(taps, area, size)
-    i, j = order % area // kw, order % kw
-    places = order // area * form.channel + i * dh * form.pitch + j * dw
-    edges = np.stack([*_inside(h, oh, sh, i * dh - ph), *_inside(w, ow, sw, j * dw - pw)])
-    bands, chunks = _bands(taps, size, edges)
+    size = _chunk_size(taps, kh * kw, blocks, thread_count())
     columns = -(-ow // -(-ow // MOST_PIXELS))  # of a block
     rows = max(1, MOST_PIXELS // columns) if columns == ow else 1
-    p, q = np.divmod(np.arange(rows * columns), columns)
-    pixels = p * sh * form.pitch + q * sw
-    count = blocks * (len(chunks) - 1)
-    parts = min(count, thread_count())
+    tables = _tables(taps, size, form, h, w, oh, ow, kh, kw, sh, sw, ph, pw, dh, dw, rows, columns, width)
+    count = blocks * -(-taps // size)
+    parts = parts_of(count)
     panels = empty((parts, (-(-rows * columns // width) * width + width) * width), gy.dtype)
     sums = empty((parts, (size + width) * width), gy.dtype)
-    run(_grad_weight, count, gy.reshape(n, o, oh, ow), source.reshape(n, -1), form.channel * channels, places,
-        order % size * width, bands, chunks, pixels, rows, columns, sh * form.pitch, sw, gweight.reshape(o, taps),
-        groups, panels, sums)
+    run(_grad_weight, count, gy, source.reshape(n, -1), form.channel * channels, *tables, rows, columns,
+        sh * form.pitch, sw, gweight.reshape(o, taps), groups, panels, sums)
     return gweight
 
 
-def _chunk_size(taps, area, blocks):
+@functools.lru_cache(maxsize=64)  # to compute them takes as long as a small layer's sums; a network has few layers
+def _tables(taps, size, form, h, w, oh, ow, kh, kw, sh, sw, ph, pw, dh, dw, rows, columns, width):
+    """Places of taps in the input and in sums, bands, each chunk's first band, places of a block's pixels."""
+    area = kh * kw
+    order = _order(taps, area, size)
+    i, j = order % area // kw, order % kw
+    places = order // area * form.channel + i * dh * form.pitch + j * dw
+    edges = [*_inside(h, oh, sh, i * dh - ph), *_inside(w, ow, sw, j * dw - pw)]
+    p, q = np.divmod(np.arange(rows * columns), columns)
+    return places, order % size * width, *_bands(taps, size, edges), p * sh * form.pitch + q * sw
+
+
+def _chunk_size(taps, area, blocks, parts):
     """Taps of a chunk: whole bands of one place in the filter if that fits, and as many chunks as threads can share."""
     whole = area * TAP_ROWS
     size = whole * (MOST_TAPS // whole) or MOST_TAPS
-    chunks, parts = -(-taps // size), thread_count()
-    if chunks * blocks >= 8 * parts:
+    chunks = -(-taps // size)
+    if chunks * blocks >= 8 * parts or chunks * blocks % parts == 0:
         return size
     while chunks * blocks % parts:
         chunks += 1
