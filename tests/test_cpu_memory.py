@@ -80,6 +80,19 @@ def test_nearly_equal_sizes_share_buffers():
         assert size <= memory._rounded(size) <= size * 1.126
 
 
+def test_a_larger_buffer_is_used_rather_than_a_new_one():
+    """And counted as what it is, also when it comes back."""
+    memory.empty((150, 1024), np.float32)
+    before = memory.report()
+    array = memory.empty((100, 1024), np.float32)
+    assert memory.report()["made"] == before["made"]
+    assert memory.report()["leased"] == before["idle"]
+    del array
+    assert memory.report()["idle"] == before["idle"]
+    assert memory.empty((50, 1024), np.float32).size  # three times too large: that would be a waste
+    assert memory.report()["made"] == before["made"] + 1
+
+
 def test_other_sizes_do_not_pile_up():
     """However many sizes pass by: not much more is kept than was in use at the same time."""
     memory._counts["most_leased"] = 0

@@ -33,14 +33,14 @@ _counts = {"leased": 0, "most_leased": 0, "idle": 0, "made": 0, "reused": 0}  # 
 class _Lease:
     """A buffer on loan. NumPy reads `__array_interface__` and keeps this object alive as the array's base."""
 
-    __slots__ = ("__array_interface__", "buffer", "size")
+    __slots__ = ("__array_interface__", "buffer")
 
-    def __init__(self, size: int, buffer: Buffer, shape: tuple[int, ...], dtype: np.dtype) -> None:
-        self.size, self.buffer = size, buffer
+    def __init__(self, buffer: Buffer, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        self.buffer = buffer
         self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str, "data": (buffer[1], False)}
 
     def __del__(self, counts: Any = _counts, idle: Any = _idle) -> None:  # at exit, the module's names are gone first
-        size = self.size
+        size = self.buffer[0].size
         counts["leased"] -= size
         counts["idle"] += size
         idle[size].append(self.buffer)
@@ -54,8 +54,7 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     wanted = math.prod(shape) * dtype.itemsize
     if wanted < SMALLEST:
         return np.empty(shape, dtype)
-    size = _rounded(wanted + ALIGNMENT)
-    return np.asarray(_Lease(size, _buffer(size), shape, dtype))
+    return np.asarray(_Lease(_buffer(_rounded(wanted + ALIGNMENT)), shape, dtype))
 
 
 def zeros(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
