@@ -19,8 +19,8 @@ from ._layout import contiguous
 from ._threads import run
 from .avg_pool import add
 
-GRAIN = 1 << 18  # pixels that are worth a thread
-PIECE = 1024  # numbers that are added up at a time
+GRAIN = 1 << 15  # pixels that are worth a thread
+PIECE = 4096  # numbers that are added up at a time
 
 
 def adaptive_avg_pool2d(x, oh, ow):

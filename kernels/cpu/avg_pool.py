@@ -19,7 +19,7 @@ from ._lanes import copy, put_together, take_apart, taps_along
 from ._layout import contiguous
 from ._threads import run
 
-GRAIN = 1 << 18  # pixels that are worth a thread
+GRAIN = 1 << 15  # pixels that are worth a thread
 
 
 def avg_pool2d(x, divisor, oh, ow, kh, kw, sh, sw, ph, pw):

@@ -22,7 +22,7 @@ from ._layout import contiguous
 from ._threads import run
 from .unpool import scatter
 
-GRAIN = 1 << 17  # windows that are worth a thread
+GRAIN = 1 << 14  # windows that are worth a thread
 WIDE = 64  # windows in a row from which whole vectors make up for what is left over at its end
 
 

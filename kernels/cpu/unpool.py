@@ -19,7 +19,7 @@ from ._compile import compiled
 from ._layout import contiguous
 from ._threads import run
 
-GRAIN = 1 << 17  # windows that are worth a thread
+GRAIN = 1 << 14  # windows that are worth a thread
 
 
 def scatter(gy, indices, h, w):
