@@ -1,7 +1,8 @@
-"""Random geometry: every pass of `array` against `reference`, in shapes that nobody would think of by hand.
+"""Random configurations: every pass of `array` and `cpu` against `reference`, in shapes that nobody would think of.
 
 Hypothesis draws the configurations, always the same ones, and when two folders differ it looks for the smallest
-configuration in which they do. `reference` itself is held to brute force in the tests of each op.
+configuration in which they do. `reference` itself is held to brute force in the tests of each op. It computes in
+float64; the others do so too, and once more in float32, for which some have loops of their own.
 """
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minifcn import ops, use_kernels
+from minifcn.kernels import kernels_for, use_winograd
 
 OTHERS = ("array", "cpu")
 FEW, MANY = 100, 2000  # configurations in `make test`, in `make test-full`
@@ -28,17 +30,29 @@ def windows(draw, most_dilation=3):
     return size, {"stride": stride, "padding": padding, "dilation": dilation}, kernel_size
 
 
-def agree(run):
-    """`run()` gives the same arrays on every kernel folder as on `reference`, to the rounding of float64."""
+def agree(run, dtypes=(np.float64, np.float32)):
+    """`run(dtype)` gives the same arrays on every kernel folder as on `reference`, to the rounding of the dtype."""
     with use_kernels("reference"):
-        expected = run()
+        expected = run(np.float64)
     for folder in OTHERS:
-        with use_kernels(folder):
-            found = run()
-        for one, other in zip(found, expected, strict=True):
-            assert one.shape == other.shape
-            assert one.dtype == other.dtype
-            np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-11, err_msg=folder)
+        for dtype in dtypes:
+            with use_kernels(folder):
+                found = run(dtype)
+            for one, other in zip(found, expected, strict=True):
+                assert one.shape == other.shape
+                assert one.dtype == (dtype if other.dtype == np.float64 else other.dtype)
+                np.testing.assert_allclose(one, other, **tolerance(other, dtype), err_msg=f"{folder} {dtype.__name__}")
+
+
+def tolerance(expected, dtype):
+    if dtype == np.float64:
+        return {"rtol": 1e-11, "atol": 1e-11}
+    return {"rtol": 0, "atol": 1e-4 * max(1, np.abs(expected).max(initial=0))}
+
+
+@st.composite
+def generators(draw):
+    return np.random.default_rng(draw(st.integers(0, 99)))
 
 
 @st.composite
@@ -57,11 +71,74 @@ def check_convolution(case):
     y, _ = ops.conv2d(x, weight, bias, **options)
     gy = rng.standard_normal(y.shape)
 
-    def run():
-        y, cache = ops.conv2d(x, weight, bias, **options)
-        return (y, *ops.conv2d_backward(gy, cache))
+    def run(dtype):
+        arrays = x.astype(dtype), weight.astype(dtype), bias.astype(dtype)
+        y, cache = ops.conv2d(*arrays, **options)
+        positive, _ = ops.conv2d_relu(*arrays, **options)
+        return (y, positive, *ops.conv2d_backward(gy.astype(dtype), cache))
 
     agree(run)
+
+
+@st.composite
+def transposed_convolutions(draw):
+    rng, groups = draw(generators()), draw(st.sampled_from([1, 1, 2]))
+    stride, dilation = [draw(st.integers(1, 4)) for _ in "hw"], [draw(st.integers(1, 2)) for _ in "hw"]
+    kernel_size = [draw(st.integers(1, 6)) for _ in "hw"]
+    output_padding = [draw(st.integers(0, max(s, d) - 1)) for s, d in zip(stride, dilation, strict=True)]
+    # Of the smallest output, which one pixel makes, something is left.
+    padding = [draw(st.integers(0, d * (k - 1) // 2)) for k, d in zip(kernel_size, dilation, strict=True)]
+    channels, filters = groups * draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    x = rng.standard_normal((draw(st.integers(1, 2)), channels, draw(st.integers(1, 5)), draw(st.integers(1, 7))))
+    weight = rng.standard_normal((channels, filters, *kernel_size))
+    if groups == 1 and draw(st.booleans()):  # channel to channel alone, as upsampling does it, has a way of its own
+        weight = weight[:, :1] * np.eye(channels)[:, :, None, None]
+    options = {"stride": tuple(stride), "padding": tuple(padding), "dilation": tuple(dilation), "groups": groups,
+               "output_padding": tuple(n if n < s else 0 for n, s in zip(output_padding, stride, strict=True))}
+    return x, weight, rng.standard_normal(weight.shape[1] * groups), options, rng
+
+
+def check_transposed(case):
+    x, weight, bias, options, rng = case
+    gy = rng.standard_normal(ops.conv_transpose2d(x, weight, bias, **options)[0].shape)
+
+    def run(dtype):
+        y, cache = ops.conv_transpose2d(x.astype(dtype), weight.astype(dtype), bias.astype(dtype), **options)
+        return (y, *ops.conv_transpose2d_backward(gy.astype(dtype), cache))
+
+    agree(run)
+
+
+@st.composite
+def winograd_convolutions(draw):
+    """3x3 at stride 1 with channels and tiles enough for Winograd to be chosen, mostly."""
+    rng, dilation = draw(generators()), draw(st.integers(1, 3))
+    channels, filters = draw(st.integers(24, 70)), draw(st.integers(24, 70))
+    h, w = (draw(st.integers(2 * dilation + 1, 24)) for _ in "hw")
+    x = rng.standard_normal((draw(st.integers(1, 2)), channels, h, w), np.float32)
+    weight = rng.standard_normal((filters, channels, 3, 3), np.float32) / np.float32(3 * channels**0.5)
+    return x, weight, {"padding": draw(st.integers(0, 3)), "dilation": dilation}, rng
+
+
+def check_winograd(case):
+    """float32 against `array` in float64, which the other checks hold to `reference`: its loops would take minutes."""
+    x, weight, options, rng = case
+    bias = rng.standard_normal(len(weight), np.float32)
+    gy = rng.standard_normal(ops.conv2d(x, weight, bias, **options)[0].shape, np.float32)
+
+    def run(dtype):
+        arrays = x.astype(dtype), weight.astype(dtype), bias.astype(dtype)
+        y, cache = ops.conv2d(*arrays, **options)
+        return (y, ops.conv2d_relu(*arrays, **options)[0], *ops.conv2d_backward(gy.astype(dtype), cache))
+
+    with use_kernels("array"):
+        expected = run(np.float64)
+    for allowed in (True, False):
+        with use_winograd(allowed), use_kernels("cpu"):
+            found = run(np.float32)
+        for one, other in zip(found, expected, strict=True):
+            assert one.dtype == np.float32
+            np.testing.assert_allclose(one, other, rtol=0, atol=1e-4 * np.abs(other).max(), err_msg=f"{allowed=}")
 
 
 @st.composite
@@ -86,14 +163,14 @@ def check_pooling(case):
     gy = rng.standard_normal(y.shape)
     gmean = rng.standard_normal(ops.avg_pool2d(x, **averaging)[0].shape) if fits_average(averaging) else None
 
-    def run():
-        (y, indices), cache = ops.max_pool2d(x, return_indices=True, **options)
-        results = [y, indices, ops.max_pool2d_backward(gy, cache)]
-        up, cache = ops.max_unpool2d(gy, indices, output_size=x.shape[2:])
+    def run(dtype):
+        (y, indices), cache = ops.max_pool2d(x.astype(dtype), return_indices=True, **options)
+        results = [y, indices, ops.max_pool2d_backward(gy.astype(dtype), cache)]
+        up, cache = ops.max_unpool2d(gy.astype(dtype), indices, output_size=x.shape[2:])
         results += [up, ops.max_unpool2d_backward(up, cache)]
         if gmean is not None:
-            mean, cache = ops.avg_pool2d(x, **averaging)
-            results += [mean, ops.avg_pool2d_backward(gmean, cache)]
+            mean, cache = ops.avg_pool2d(x.astype(dtype), **averaging)
+            results += [mean, ops.avg_pool2d_backward(gmean.astype(dtype), cache)]
         return results
 
     agree(run)
@@ -115,16 +192,99 @@ def check_resizing(case):
     rng = np.random.default_rng(seed)
     x, gy = rng.standard_normal((2, 2, *size)), rng.standard_normal((2, 2, *output_size))
 
-    def run():
-        y, cache = ops.resize_bilinear(x, output_size=output_size, align_corners=align_corners)
-        mean, mean_cache = ops.adaptive_avg_pool2d(x, output_size=output_size)
-        return y, ops.resize_bilinear_backward(gy, cache), mean, ops.adaptive_avg_pool2d_backward(gy, mean_cache)
+    def run(dtype):
+        y, cache = ops.resize_bilinear(x.astype(dtype), output_size=output_size, align_corners=align_corners)
+        mean, mean_cache = ops.adaptive_avg_pool2d(x.astype(dtype), output_size=output_size)
+        g = gy.astype(dtype)
+        return y, ops.resize_bilinear_backward(g, cache), mean, ops.adaptive_avg_pool2d_backward(g, mean_cache)
 
     agree(run)
 
 
-CHECKS = {"convolution": (convolutions(), check_convolution), "pooling": (poolings(), check_pooling),
-          "resizing": (resizings(), check_resizing)}
+@st.composite
+def maps(draw, least=1):
+    """Maps of a few channels, from a number in each to more than a vector holds, and a generator."""
+    rng = draw(generators())
+    shape = draw(st.integers(1, 3)), draw(st.integers(1, 7)), draw(st.integers(1, 5)), draw(st.integers(least, 40))
+    return rng.normal(draw(st.sampled_from([0, 3])), 1, shape), rng
+
+
+def check_batch_norm(case):
+    """In float64 alone: of a few nearly equal numbers the gradients are differences that float32 cannot hold."""
+    (x, rng), training = case
+    gy = rng.standard_normal(x.shape)
+    weight, bias, mean = rng.standard_normal((3, x.shape[1]))
+    var = rng.uniform(0.5, 2, x.shape[1])
+
+    def run(dtype):
+        results = []
+        for forward, backward in ((ops.batch_norm, ops.batch_norm_backward),
+                                  (ops.batch_norm_relu, ops.batch_norm_relu_backward)):
+            running = mean.copy(), var.copy()
+            y, cache = forward(x, weight, bias, running_mean=running[0], running_var=running[1], training=training)
+            results += [y, *running, *backward(gy, cache)]
+        return results
+
+    agree(run, dtypes=(np.float64,))
+
+
+def check_maps(case):
+    (x, rng), size, beta = case
+    gy = rng.standard_normal(x.shape)
+
+    def run(dtype):
+        values, g = x.astype(dtype), gy.astype(dtype)
+        y, cache = ops.local_response_norm(values, size=size, alpha=0.5, beta=beta)
+        positive, relu_cache = ops.relu(values)
+        return (y, ops.local_response_norm_backward(g, cache), positive, ops.relu_backward(g, relu_cache),
+                kernels_for(g).channel_sums(g))
+
+    agree(run)
+
+
+def check_loss(case):
+    (x, rng), reduction, weighted, void = case
+    classes = x.shape[1]
+    weight = rng.uniform(0.1, 2, classes) if weighted else None
+    target = rng.integers(0, classes, (x.shape[0], *x.shape[2:]))
+    target[rng.random(target.shape) < void] = 255
+    target[0, 0, 0] = 0  # at least one counts
+
+    def run(dtype):
+        weights = None if weight is None else weight.astype(dtype)
+        y, cache = ops.softmax_cross_entropy(5 * x.astype(dtype), target, weight=weights, reduction=reduction)
+        return y, ops.softmax_cross_entropy_backward(2.0, cache)
+
+    agree(run)
+
+
+def check_updates(case):
+    (x, rng), lr, decay, step = case
+    data, gradient, velocity, first, second = x, *rng.standard_normal((3, *x.shape)), rng.uniform(0, 1, x.shape)
+
+    def run(dtype):
+        g, passes = gradient.astype(dtype), kernels_for(gradient)
+        sgd, adam = [a.astype(dtype) for a in (data, velocity)], [a.astype(dtype) for a in (data, first, second)]
+        passes.sgd_update(sgd[0], g, sgd[1], lr, 0.9, decay)
+        passes.adam_update(adam[0], g, *adam[1:], lr, 0.9, 0.999, 1e-8, decay, step)
+        return sgd + adam
+
+    agree(run)
+
+
+CHECKS = {
+    "convolution": (convolutions(), check_convolution),
+    "transposed convolution": (transposed_convolutions(), check_transposed),
+    "winograd": (winograd_convolutions(), check_winograd),
+    "pooling": (poolings(), check_pooling),
+    "resizing": (resizings(), check_resizing),
+    "batch norm": (st.tuples(maps(least=2), st.booleans()), check_batch_norm),
+    "LRN, ReLU, channel sums": (st.tuples(maps(), st.integers(1, 9), st.sampled_from([0.75, 0.5, 1.0])), check_maps),
+    "loss": (st.tuples(maps(), st.sampled_from(["sum", "mean", "valid", "batch"]), st.booleans(),
+                       st.sampled_from([0, 0.3, 0.9])), check_loss),
+    "updates": (st.tuples(maps(), st.sampled_from([0.1, 1e-3]), st.sampled_from([0, 1e-2]), st.integers(1, 1000)),
+                check_updates),
+}
 
 
 def hunt(name, count):
