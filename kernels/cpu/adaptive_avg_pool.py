@@ -6,8 +6,7 @@ same formula with the sizes exchanged. Most neighbouring rows lie under the same
 copies of the one above.
 
 Bytes for each pixel (float32): 4, read once forward, written once backward.
-Measured (2026-11, 64x349x349 to 7x7, two threads each on a core of its own, where copying moves 34 GB/s): forward
-26 GB/s, backward 29 GB/s.
+Measured (2026-11, 64x698x698 to 7x7, two threads, where copying moves 65 GB/s): forward 58 GB/s, backward 50 GB/s.
 """
 
 import numpy as np
@@ -20,6 +19,7 @@ from ._threads import run
 from .avg_pool import add
 
 GRAIN = 1 << 15  # pixels that are worth a thread
+SIMPLE = 8  # so many pixels take the time of one where a plane is one window
 PIECE = 4096  # numbers that are added up at a time
 
 
@@ -29,7 +29,8 @@ def adaptive_avg_pool2d(x, oh, ow):
     y = memory.empty((images, channels, oh, ow), x.dtype)
     planes = images * channels
     if oh == ow == 1:
-        run(_average_planes, planes, contiguous(x).reshape(planes, h * w), y.reshape(planes), grain=_share(h * w))
+        run(_average_planes, planes, contiguous(x).reshape(planes, h * w), y.reshape(planes),
+            grain=_share(h * w // SIMPLE))
     else:
         run(_average, planes * oh, contiguous(x).reshape(planes, h, w), y.reshape(planes, oh, ow),
             grain=_share(h * w // oh))
@@ -42,7 +43,8 @@ def adaptive_avg_pool2d_grad(gy, h, w):
     gx = memory.empty((images, channels, h, w), gy.dtype)
     planes = images * channels
     if oh == ow == 1:
-        run(_fill_planes, planes, contiguous(gy).reshape(planes), gx.reshape(planes, h * w), grain=_share(h * w))
+        run(_fill_planes, planes, contiguous(gy).reshape(planes), gx.reshape(planes, h * w),
+            grain=_share(h * w // SIMPLE))
     else:
         run(_spread, planes * h, contiguous(gy).reshape(planes, oh, ow), gx.reshape(planes, h, w), grain=_share(w))
     return gx

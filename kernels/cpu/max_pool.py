@@ -9,8 +9,9 @@ Backward, 2x2 windows side by side in wide rows ask each pixel of gx whether it 
 all others are few numbers to be put in their places, which is what `scatter` does.
 
 Bytes for each input number (float32, 2x2/2): forward 4 read, 2 written; backward 2 read, 4 written.
-Measured (2026-11, 64x698x698, 2x2/2, two threads each on a core of its own, where copying moves 36 GB/s): forward
-25 GB/s, backward 35 GB/s.
+Measured (2026-11, 64x698x698, 2x2/2, two threads, where copying moves 36 GB/s): forward 25 GB/s, backward 35 GB/s. On
+maps of 28x28 to 224x224 forward takes a sixth to a twentieth of PyTorch's time, and 0.9 to 1.5 times that of PyTorch
+in its channels-last layout, whose windows see many channels side by side.
 """
 
 import numpy as np
@@ -23,7 +24,7 @@ from ._threads import run
 from .unpool import scatter
 
 GRAIN = 1 << 14  # windows that are worth a thread
-WIDE = 64  # windows in a row from which whole vectors make up for what is left over at its end
+WIDE = 64  # windows in a row: in shorter ones too much is left over for whole vectors (28 take 1.7 times as long)
 
 
 def max_pool2d(x, oh, ow, kh, kw, sh, sw, ph, pw, dh, dw):
