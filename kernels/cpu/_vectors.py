@@ -70,6 +70,19 @@ def transpose_some(typing, target, target_row, count, source, source_row, first,
     return types.void(target, steps, steps, source, steps, steps, steps), build
 
 
+@intrinsic
+def fetch(typing, source):
+    """Begin to bring the cache line at `source` from memory; nothing happens if it is there, or if it is nobody's."""
+
+    def build(context, builder, signature, args):
+        kind = ir.FunctionType(ir.VoidType(), [args[0].type, INT32, INT32, INT32])
+        call = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(call, [args[0], INT32(0), INT32(3), INT32(1)])  # to read, to keep, data
+        return context.get_dummy_value()
+
+    return types.void(source), build
+
+
 def _transpose(builder, lanes, target, target_row, source, source_row, store, load):
     square = []
     for _ in range(lanes):

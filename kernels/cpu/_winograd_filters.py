@@ -18,7 +18,7 @@ from ._layout import contiguous
 from ._micro_kernel import VECTORS, at
 from ._processor import LANES
 from ._threads import run
-from ._vectors import transpose_some
+from ._vectors import fetch, transpose_some
 from ._winograd import POINTS, POSITIONS, TAPS
 from ._winograd_vectors import stream_filter_line, transform_filter_line
 
@@ -27,6 +27,7 @@ FILTER = TAPS * TAPS
 SQUARES = (FILTER + 1) * LANES * LANES  # scratch: the taps of LANES filters for LANES inputs
 FILTER_SCRATCH = SQUARES + TAPS * POINTS * LANES  # and those of LANES filters, transformed along one axis
 LARGE = 16 << 20  # bytes of U that will not stay in a cache anyway
+AHEAD = 16  # inputs: how far ahead of their use rotated filters are asked for
 GRAIN = 512  # filters of WIDTH lanes that are worth a thread
 
 
@@ -89,8 +90,11 @@ def transform_block(weight, outputs, steps, block, first, last, u, place, plane,
         count = min(group, last - k)
         for lane in range(0, WIDTH, LANES):
             output = block * WIDTH + lane
-            _read_taps(weight, output * output_step + k * input_step, output_step, outputs - output, count * FILTER,
-                       scratch)
+            source = output * output_step + k * input_step
+            if rotated:  # inputs lie too far apart for the processor to guess what comes next
+                for tap in range(0, LANES * FILTER, 16):
+                    fetch(at(weight, source + AHEAD * input_step + tap))
+            _read_taps(weight, source, output_step, outputs - output, count * FILTER, scratch)
             for i in range(count):
                 _transform_filter(scratch, i * FILTER * LANES, rotated, u, place + (k + i - first) * WIDTH + lane,
                                   plane, stream)
