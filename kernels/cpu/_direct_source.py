@@ -78,17 +78,19 @@ def _take_apart(part, start, stop, x, planes, phases_h, phases_w, rows, pitch, s
     h, w = x.shape[1], x.shape[2]
     for line in range(start, stop):  # of a plane of one image
         image, r = line // (phases_h * rows), line % (phases_h * rows)
-        fi, u = r // rows, r % rows
-        iy = u * sh + fi - ph
+        fi, v = r // rows, r % rows
+        iy = v * sh + fi - ph
         for fj in range(phases_w):
-            at = ((fi * phases_w + fj) * rows + u) * pitch
+            at = ((fi * phases_w + fj) * rows + v) * pitch
             first, last = _inside(w, pitch, sw, fj - pw)
             if iy < 0 or iy >= h:
                 planes[image, at : at + pitch] = zero
             else:
-                planes[image, at : at + first] = zero
+                for u in range(first):
+                    planes[image, at + u] = zero
                 _pick(x[image, iy, first * sw + fj - pw :], sw, planes[image, at + first : at + last])
-                planes[image, at + last : at + pitch] = zero
+                for u in range(last, pitch):
+                    planes[image, at + u] = zero
 
 
 @compiled
