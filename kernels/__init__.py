@@ -30,6 +30,7 @@ from typing import Any
 from . import _trace
 
 FOLDERS = ("reference", "array", "cpu", "cuda")
+_loaded: dict[str, ModuleType] = {}
 _chosen: ContextVar[str | None] = ContextVar("minifcn_kernels", default=None)
 _winograd: ContextVar[bool | None] = ContextVar("minifcn_winograd", default=None)
 
@@ -65,8 +66,15 @@ def folder_for(x: Any) -> str:
 
 def kernels_for(x: Any) -> ModuleType:
     """The kernel folder for arrays like `x`, as a module: `kernels_for(x).conv2d(x, weight, ...)`."""
-    folder = importlib.import_module(f".{folder_for(x)}", __name__)
+    name = folder_for(x)
+    folder = _loaded.get(name) or _load(name)
     return _trace.Traced(folder) if _trace.enabled() else folder  # type: ignore[return-value]
+
+
+def _load(name: str) -> ModuleType:
+    """Imported when it is first asked for: numba takes half a second."""
+    _loaded[name] = importlib.import_module(f".{name}", __name__)
+    return _loaded[name]
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ Sums for fewer pixels cost nothing more as long as a block has some hundred taps
 all pixels and any taps.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -81,7 +82,7 @@ def sum_by_tap(pixels, weights, rows, columns, oh, ow):
     edges = [number * channels // count for number in range(count + 1)]
     pieces, blocks = [], []
     for tap in range(kh * kw):
-        for c0, c1 in zip(edges, edges[1:], strict=False):
+        for c0, c1 in pairwise(edges):
             k0, k1 = tap * channels + c0, tap * channels + c1
             pieces.append((k0, k1, len(blocks), len(blocks) + 1))
             blocks.append((k0, k1, *rows[tap // kw], *columns[tap % kw]))

@@ -12,7 +12,7 @@ from ..kernels import array_module
 
 Array: TypeAlias = np.ndarray  # or cupy.ndarray: the two share the interface that is used here
 
-FLOATS = ("float32", "float64")
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def check_array(op: str, name: str, x: Any, axes: str | None = None) -> None:
@@ -30,7 +30,7 @@ def check_array(op: str, name: str, x: Any, axes: str | None = None) -> None:
 
 def check_float(op: str, name: str, x: Any) -> None:
     """`x` is float32 or float64. Raises TypeError otherwise."""
-    if str(getattr(x, "dtype", type(x).__name__)) not in FLOATS:
+    if getattr(x, "dtype", object) not in FLOATS:
         raise TypeError(f"{op}: expected {name} of dtype float32 or float64, got {getattr(x, 'dtype', type(x))}. "
                         f"Convert it with {name}.astype(numpy.float32).")
 
