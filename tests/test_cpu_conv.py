@@ -6,6 +6,7 @@ import pytest
 from minifcn.kernels import array, cpu, reference
 from minifcn.kernels.cpu._choice import algorithm, vectors_along
 from minifcn.kernels.cpu._direct_source import source_of, tap_offsets
+from minifcn.kernels.cpu._processor import LANES
 from minifcn.kernels.cpu._threads import use_threads
 
 TOLERANCE = {np.float32: 3e-5, np.float64: 1e-12}
@@ -159,6 +160,22 @@ def test_choice_of_algorithm():
     assert algorithm(0, 256, 256, 56, 56, 3, 3, 1, 1, 1, 1, 1, np.float32) == "direct"
 
 
+@pytest.mark.skipif(LANES < 16, reason="21 filters fill narrower vectors")
 @pytest.mark.parametrize(("filters", "expected"), [(64, "filters"), (128, "filters"), (21, "pixels"), (3, "pixels")])
 def test_vectors_lie_along_what_fills_them(filters, expected):
     assert vectors_along(filters, np.float32) == expected
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize(("stride", "padding"), [((2, 2), (1, 1)), ((2, 3), (0, 1))])
+def test_a_filter_that_keeps_channels_apart(dtype, stride, padding):
+    """The gradient of a frozen upsampling: the same separable filter from each channel to itself."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 3, 13, 17)).astype(dtype)
+    taps = np.outer([1, 3, 3, 1], [1, 2, 1, 2, 1]).astype(dtype)
+    weight = np.eye(3, dtype=dtype)[:, :, None, None] * taps  # (3, 3, 4, 5)
+    oh, ow = ((size + 2 * p - k) // s + 1 for size, p, k, s in zip((13, 17), padding, (4, 5), stride, strict=True))
+    view = (oh, ow, *stride, *padding, 1, 1, 1)
+    expected = reference.conv2d(x, weight, None, *view)
+    found = cpu.conv2d(x, weight, None, *view)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE[dtype] * abs(expected).max())

@@ -8,6 +8,8 @@ import pytest
 
 from minifcn import kernels, ops
 from minifcn.kernels import _trace
+from minifcn.kernels.cpu._notice import NOTICE
+from minifcn.kernels.cpu._processor import LANES
 
 X, WEIGHT = np.ones((2, 4, 9, 8), np.float32), np.ones((6, 2, 3, 2), np.float32)
 FLOPS = 2 * (2 * 6 * 7 * 7) * (2 * 3 * 2)  # outputs times taps
@@ -19,6 +21,11 @@ def _one_millisecond_a_pass(monkeypatch):
     """A clock on which every pass takes one millisecond."""
     ticks = iter(range(1000))
     monkeypatch.setattr(_trace.time, "perf_counter", lambda: next(ticks) * 1e-3)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_said_about_compiling(monkeypatch):
+    monkeypatch.setattr(NOTICE, "told", True)
 
 
 def run():
@@ -67,6 +74,7 @@ def test_the_algorithm_is_named(capsys):
     assert (traced.constant, traced.__name__) == (3, "folder")
 
 
+@pytest.mark.skipif(LANES < 16, reason="narrower vectors make other choices")
 @pytest.mark.parametrize(("channels", "kernel", "stride", "diagonal", "expected"), [
     (64, 3, 1, False, ["winograd", "winograd", "winograd"]),
     (64, 5, 1, False, ["direct", "direct", "direct"]),

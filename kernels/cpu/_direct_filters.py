@@ -52,7 +52,7 @@ def correlate(source, group_size, steps, taps, weight, weight_step, weight_group
 def _largest_share(count):
     """The part of the work that falls to the thread with the most of it."""
     parts = parts_of(count)
-    return -(-count // parts) / count
+    return -(-count // parts) / max(1, count)
 
 
 @compiled
