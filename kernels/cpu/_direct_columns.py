@@ -7,9 +7,9 @@ ever exists, in the first two levels of the cache, where it is multiplied by the
 """
 
 from ._compile import compiled
-from ._direct_vectors import add_run, copy_run
 from ._micro_kernel import VECTORS, at
 from ._processor import LANES
+from ._vectors import add_run, copy_run
 
 LINES = LANES * 4  # bytes of one vector
 MOST_TAPS = 256  # of a block: 256 x 32 pixels are 32 KiB

@@ -18,9 +18,9 @@ too, with the filters' roles turned around.
 
 from ._compile import compiled
 from ._direct_columns import share, tile_width
-from ._direct_vectors import copy_run, transpose_square
 from ._micro_kernel import MOST_ROWS, add_rows_by_table, add_rows_by_table_narrow, at
 from ._threads import parts_of, run
+from ._vectors import copy_run, transpose_square
 from .memory import empty, zeros
 
 MOST_PIXELS = 1024  # of a block

@@ -2,10 +2,10 @@
 
 from ._compile import compiled
 from ._direct_source import SLACK, Layout
-from ._direct_vectors import copy_run
 from ._micro_kernel import at
 from ._processor import LANES
 from ._threads import run
+from ._vectors import copy_run
 from .memory import empty
 
 

@@ -13,9 +13,9 @@ half a megabyte a thread, and the padded input.
 from ._compile import compiled
 from ._direct_columns import MOST_TAPS, scatter_columns, share, tile_width
 from ._direct_source import layout, put_together, tap_offsets
-from ._direct_vectors import copy_run
 from ._micro_kernel import MOST_ROWS, add_rows, at
 from ._threads import parts_of, run
+from ._vectors import copy_run
 from .memory import empty, zeros
 
 MOST_TILES = 12  # of 32 pixels, in a block

@@ -26,12 +26,12 @@ from ._choice import vectors_along
 from ._compile import compiled
 from ._direct_columns import tile_width
 from ._direct_source import source_of
-from ._direct_vectors import copy_run, transpose_square
 from ._direct_weight_rows import grad_weight as grad_weight_by_rows
 from ._direct_weight_rows import suits
 from ._micro_kernel import at
 from ._tap_kernel import TAP_ROWS, add_taps
 from ._threads import parts_of, run, thread_count
+from ._vectors import copy_run, transpose_square
 from .memory import empty
 
 MOST_PIXELS = 256  # of a block; a multiple of every vector
