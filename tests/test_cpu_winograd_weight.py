@@ -4,9 +4,9 @@ import numba
 import numpy as np
 import pytest
 
-from kernels.cpu import _winograd_weight as winograd
-from kernels.cpu._threads import use_threads
-from kernels.reference.conv import conv2d_grad_weight
+from minifcn.kernels.cpu import _winograd_weight as winograd
+from minifcn.kernels.cpu._threads import use_threads
+from minifcn.kernels.reference.conv import conv2d_grad_weight
 
 reference = numba.njit(conv2d_grad_weight)
 

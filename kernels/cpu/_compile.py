@@ -33,7 +33,7 @@ from ._processor import FEATURES, VECTOR_BITS
 SUMS = {"reassoc", "contract", "nsz"}
 
 
-def compiled(function: Callable | None = None, *, fastmath: Any = False, inline: str = "never") -> Any:
+def compiled(function: Callable | None = None, *, fastmath: Any = False, inline: Any = "never") -> Any:
     """Compile `function` at its first call, or load it from disk; it then runs without Python's global lock.
 
     Args:
@@ -42,14 +42,15 @@ def compiled(function: Callable | None = None, *, fastmath: Any = False, inline:
     """
     if function is None:
         return functools.partial(compiled, fastmath=fastmath, inline=inline)
-    previous = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(cache_folder())  # read when a function is decorated, and by no other one than ours
+    config: Any = numba.config  # its settings are made when numba starts, unseen by type checkers
+    previous = config.CACHE_DIR
+    config.CACHE_DIR = str(cache_folder())  # read when a function is decorated, and by no other one than ours
     try:
-        kernel = numba.njit(
+        kernel: Any = numba.njit(
             nogil=True, cache=True, error_model="numpy", fastmath=fastmath, inline=inline, boundscheck=_boundscheck(),
         )(function)
     finally:
-        numba.config.CACHE_DIR = previous
+        config.CACHE_DIR = previous
     kernel.compile = _one_process_at_a_time(kernel.compile)
     return kernel
 

@@ -23,5 +23,5 @@ def contiguous(x: np.ndarray) -> np.ndarray:
         return guarded_copy(x)
     if x.flags.carray:  # the usual case, in one look: contiguous, aligned and writeable
         return x
-    x = np.require(x, requirements="CA")
+    x = np.require(x, requirements=["C", "A"])
     return x if x.flags.writeable else np.asarray(_Writeable(x))

@@ -38,12 +38,12 @@ def odd_lines(numbers):
     return (-(-numbers // line) | 1) * line
 
 
-def transform_weight(weight: np.ndarray) -> np.ndarray:
+def transform_weight(weight):
     """weight (O, C, 3, 3) -> u (36, blocks*C*WIDTH and some more) for `convolve` of x (N, C, H, W)."""
     return _transformed(weight, *weight.shape[:2], filter_steps(weight, False))
 
 
-def transform_weight_rotated(weight: np.ndarray) -> np.ndarray:
+def transform_weight_rotated(weight):
     """weight (O, C, 3, 3) -> u for `convolve` of gy (N, O, OH, OW), which then is the input gradient."""
     o, c = weight.shape[:2]
     return _transformed(weight, c, o, filter_steps(weight, True))

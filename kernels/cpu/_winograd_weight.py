@@ -25,7 +25,6 @@ Measured (2026-11, 2 cores, AVX-512), products at the peak against all of it: 0.
 0.75 for 256 and 512. Transforming the maps is the rest where channels are few, G^T m G where tiles are.
 """
 
-import numpy as np
 
 from . import memory
 from ._compile import compiled
@@ -42,7 +41,7 @@ SUM = 64  # tiles that are added in one go
 GRAIN = 4  # tiles that are worth a thread
 
 
-def grad_weight(gy: np.ndarray, x: np.ndarray, ph: int, pw: int, dh: int, dw: int) -> np.ndarray:
+def grad_weight(gy, x, ph, pw, dh, dw):
     """gy (N, O, OH, OW), x (N, C, H, W), float32, with padding and dilation -> gweight (O, C, 3, 3)."""
     gy, x = contiguous(gy), contiguous(x)
     o, c = gy.shape[1], x.shape[1]
@@ -57,7 +56,7 @@ def grad_weight(gy: np.ndarray, x: np.ndarray, ph: int, pw: int, dh: int, dw: in
     return gweight
 
 
-def suits_weight_gradient(n: int, c: int, o: int, oh: int, ow: int, dh: int, dw: int) -> bool:
+def suits_weight_gradient(n, c, o, oh, ow, dh, dw) -> bool:
     """Whether this is faster than nine taps multiplied one by one, counted in multiply-adds at the peak.
 
     Tiles that stick out at the edges are computed in full, as are channels up to a multiple of the micro-kernel's; a
