@@ -18,6 +18,7 @@ too, with the filters' roles turned around.
 
 from ._compile import compiled
 from ._direct_columns import share, tile_width
+from ._direct_sums import store_sums
 from ._micro_kernel import MOST_ROWS, add_rows_by_table, add_rows_by_table_narrow, at
 from ._threads import parts_of, run
 from ._vectors import copy_run, transpose_square
@@ -80,7 +81,9 @@ def _correlate(part, start, stop, by_filters, source, group_size, steps, pixel_p
                     for block in range(first, last):
                         _sum_taps(source[image], group * group_size, steps, pixel_places, tap_blocks[block], k0, here,
                                   s0, s1, ow, panel, total)
-                _store(y[image], group * filters + f, here, s0, s1, relu, total, panel)
+                if relu:
+                    _rectify(total, s1 - s0)
+                store_sums(y[image], group * filters + f, here, s0, s1, total, panel)
 
 
 @compiled
@@ -142,20 +145,7 @@ def _pack(weight, begin, places, lines, step, filters, k0, k1, panel, width):
 
 
 @compiled
-def _store(y, f, filters, s0, s1, relu, sums, square):
-    """sums (pixel, filter) -> y (filter, pixel), in squares as wide as a vector."""
-    width, pixels = tile_width(sums), y.shape[1]
-    lanes = width // 2
-    if relu:
-        for s in range(s1 - s0):
-            for lane in range(width):
-                sums[s, lane] = sums[s, lane] if not sums[s, lane] < 0 else sums.dtype.type(0)  # NaN stays
-    for s in range(s0, s1, lanes):
-        for first in range(0, filters, lanes):
-            source, target = at(sums, (s - s0) * width + first), (f + first) * pixels + s
-            if s + lanes <= s1 and first + lanes <= filters:
-                transpose_square(at(y, target), pixels, source, width)
-            else:
-                transpose_square(at(square, 0), lanes, source, width)
-                for r in range(min(lanes, filters - first)):
-                    copy_run(at(y, target + r * pixels), at(square, r * lanes), min(lanes, s1 - s))
+def _rectify(sums, pixels):
+    for s in range(pixels):
+        for lane in range(tile_width(sums)):
+            sums[s, lane] = sums[s, lane] if not sums[s, lane] < 0 else sums.dtype.type(0)  # NaN stays

@@ -2,9 +2,8 @@
 
 from ._choice import vectors_along
 from ._direct_filters import correlate
-from ._direct_padding import padded
 from ._direct_pixels import convolve
-from ._direct_source import source_of, tap_offsets
+from ._direct_source import padded, source_of, tap_offsets
 from ._direct_taps import taps_of
 from ._micro_kernel import ROW_STEPS
 from .memory import empty

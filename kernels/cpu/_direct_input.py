@@ -13,9 +13,8 @@ import numpy as np
 from ._choice import vectors_along
 from ._compile import compiled
 from ._direct_filters import correlate
-from ._direct_padding import padded
 from ._direct_scatter import scatter
-from ._direct_source import source_of
+from ._direct_source import padded
 from ._direct_taps import sum_by_tap
 from ._threads import run
 from .memory import empty
@@ -32,7 +31,7 @@ def grad_input(gy, weight, h, w, sh, sw, ph, pw, dh, dw, groups):
     first_h, last_h = _reach(taps_h)
     first_w, last_w = _reach(taps_w)
     oh, ow = gy.shape[2:]
-    source, form = _with_border(gy, rows, columns, first_h, last_h, first_w, last_w)
+    source, form = padded(gy, rows + last_h - first_h, columns + last_w - first_w, -first_h, -first_w)
     parts = empty((sh * sw, n, channels * groups, rows, columns), gy.dtype)
     o //= groups
     for a in range(sh):
@@ -52,14 +51,6 @@ def grad_input(gy, weight, h, w, sh, sw, ph, pw, dh, dw, groups):
 def _wasteful(oh, ow, h, w, sh, sw):
     """Whether gx has so many more pixels than gy that most products would be with the zeros around gy."""
     return -(-h // sh) * -(-w // sw) > 1.4 * oh * ow
-
-
-def _with_border(gy, rows, columns, first_h, last_h, first_w, last_w):
-    """gy where pixels of p + t lie for 0 <= p < rows, first_h <= t <= last_h; the same for columns."""
-    tall, wide = rows + last_h - first_h, columns + last_w - first_w
-    if first_h <= 0 and first_w <= 0:
-        return padded(gy, tall, wide, -first_h, -first_w)
-    return source_of(gy, rows, columns, last_h - first_h + 1, last_w - first_w + 1, 1, 1, -first_h, -first_w, 1, 1)
 
 
 def _inside(t, size, count):

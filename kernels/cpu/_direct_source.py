@@ -63,6 +63,11 @@ def source_of(x, oh, ow, kh, kw, sh, sw, ph, pw, dh, dw):
     return planes, form
 
 
+def padded(x, rows, columns, ph, pw):
+    """The same in one plane, as stride 1 wants it: at least rows x columns, input pixel (0, 0) at (ph, pw)."""
+    return source_of(x, rows, columns, 1, 1, 1, 1, ph, pw, 1, 1)
+
+
 def put_together(planes, form, h, w, sh, sw, ph, pw):
     """The way back, for gradients: planes (N, C, channel) -> (N, C, h, w); zero where no window reached."""
     n, c, _ = planes.shape

@@ -25,7 +25,8 @@ import numpy as np
 from ._choice import vectors_along
 from ._compile import compiled
 from ._direct_columns import tile_width
-from ._direct_source import source_of
+from ._direct_source import padded
+from ._direct_sums import store_sums
 from ._direct_weight_rows import grad_weight as grad_weight_by_rows
 from ._direct_weight_rows import suits
 from ._micro_kernel import at
@@ -49,8 +50,7 @@ def grad_weight(gy, x, kh, kw, sh, sw, ph, pw, dh, dw, groups):
         return gweight
     if vectors_along(o // groups, gy.dtype) == "pixels" and suits(channels, kh, kw, dw, gy.dtype):
         return grad_weight_by_rows(gy, x, kh, kw, sh, sw, ph, pw, dh, groups)
-    source, form = source_of(x, (oh - 1) * sh + (kh - 1) * dh + 1, (ow - 1) * sw + (kw - 1) * dw + 1, 1, 1, 1, 1,
-                             ph, pw, 1, 1)
+    source, form = padded(x, (oh - 1) * sh + (kh - 1) * dh + 1, (ow - 1) * sw + (kw - 1) * dw + 1, ph, pw)
     width = tile_width.py_func(gy)
     taps = channels * kh * kw
     blocks = -(-(o // groups) // width) * groups  # of filters
@@ -138,7 +138,7 @@ def _grad_weight(part, start, stop, gy, source, group_size, places, targets, ban
                     _block(gy[image], group * filters + f, min(width, filters - f), source[image], group * group_size,
                            places, targets, some, pixels, p, min(some[:, P1].max(), p + rows), q, min(ow, q + columns),
                            row_step, column_step, panels[part], sums[part])
-        _store(gweight, group * filters + f, min(width, filters - f), k0, k1, sums[part], panels[part])
+        store_sums(gweight, group * filters + f, min(width, filters - f), k0, k1, sums[part], panels[part])
 
 
 @compiled
@@ -178,19 +178,3 @@ def _turn_over(gy, f, filters, s, count, panel):
                 for r in range(min(lanes, filters - lane)):
                     copy_run(at(panel, square + r * lanes), at(gy, place + r * plane), min(lanes, count - k))
                 transpose_square(target, width, at(panel, square), lanes)
-
-
-@compiled
-def _store(gweight, f, filters, k0, k1, sums, square):
-    """sums (tap, filter) -> gweight (filter, tap), in squares as wide as a vector."""
-    width, taps = tile_width(sums), gweight.shape[1]
-    lanes = width // 2
-    for k in range(k0, k1, lanes):
-        for lane in range(0, filters, lanes):
-            source, target = at(sums, (k - k0) * width + lane), (f + lane) * taps + k
-            if k + lanes <= k1 and lane + lanes <= filters:
-                transpose_square(at(gweight, target), taps, source, width)
-            else:
-                transpose_square(at(square, 0), lanes, source, width)
-                for r in range(min(lanes, filters - lane)):
-                    copy_run(at(gweight, target + r * taps), at(square, r * lanes), min(lanes, k1 - k))

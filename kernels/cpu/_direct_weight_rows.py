@@ -16,7 +16,7 @@ import numpy as np
 
 from ._compile import compiled
 from ._direct_columns import share, tile_width
-from ._direct_source import source_of
+from ._direct_source import padded
 from ._micro_kernel import at
 from ._tap_kernel import TAP_ROWS, add_taps
 from ._threads import run
@@ -36,7 +36,7 @@ def grad_weight(gy, x, kh, kw, sh, sw, ph, pw, dh, groups):
     n, o, oh, ow = gy.shape
     channels = x.shape[1] // groups
     gweight = zeros((o, channels, kh, kw), gy.dtype)
-    source, form = source_of(x, (oh - 1) * sh + (kh - 1) * dh + 1, (ow - 1) * sw + kw, 1, 1, 1, 1, ph, pw, 1, 1)
+    source, form = padded(x, (oh - 1) * sh + (kh - 1) * dh + 1, (ow - 1) * sw + kw, ph, pw)
     width, taps = tile_width.py_func(gy), channels * kh * kw
     row, column = np.divmod(np.arange(0, taps, width // 2), kw)  # of each vector of taps
     channel, i = np.divmod(row, kh)

@@ -72,7 +72,8 @@ def report() -> dict[str, int]:
 def release() -> None:
     """Give everything that nobody uses back to the system."""
     for size in list(_idle):
-        _release_one_size(size)
+        while _pop(size):
+            pass
 
 
 def _buffer(size: int) -> Buffer:
@@ -84,7 +85,6 @@ def _buffer(size: int) -> Buffer:
         buffer = whole, address + -address % ALIGNMENT  # asked for once: that takes as long as all the rest
         _counts["made"] += 1
     else:
-        _counts["idle"] -= buffer[0].size
         _counts["reused"] += 1
     _counts["leased"] += buffer[0].size
     _counts["most_leased"] = max(_counts["most_leased"], _counts["leased"])
@@ -93,19 +93,24 @@ def _buffer(size: int) -> Buffer:
 
 def _idle_buffer(size: int) -> Buffer | None:
     """One of this size, else the smallest that will do, if it is no more than ROOMY times as large."""
-    exact = _idle.get(size)
-    if exact:
-        try:
-            return exact.pop()
-        except IndexError:  # another thread was faster
-            pass
+    exact = _pop(size)
+    if exact is not None:
+        return exact
     for other in sorted(_idle):
-        if size <= other <= ROOMY * size and _idle[other]:
-            try:
-                return _idle[other].pop()
-            except IndexError:  # another thread was faster
-                continue
+        if size < other <= ROOMY * size:
+            buffer = _pop(other)
+            if buffer is not None:
+                return buffer
     return None
+
+
+def _pop(size: int) -> Buffer | None:
+    try:
+        buffer = _idle[size].pop()
+    except IndexError:  # none, or another thread was faster
+        return None
+    _counts["idle"] -= size
+    return buffer
 
 
 def _make_room(size: int) -> None:
@@ -113,22 +118,8 @@ def _make_room(size: int) -> None:
     total = _counts["leased"] + _counts["idle"] + size
     excess = total - max(_counts["most_leased"], _counts["leased"] + size) * 5 // 4 - SPARE
     for other in sorted(_idle, reverse=True):
-        while excess > 0 and _idle[other]:
-            try:
-                _idle[other].pop()
-            except IndexError:  # another thread was faster
-                break
-            _counts["idle"] -= other
+        while excess > 0 and _pop(other):
             excess -= other
-
-
-def _release_one_size(size: int) -> None:
-    try:
-        while True:
-            _idle[size].pop()
-            _counts["idle"] -= size
-    except IndexError:
-        pass
 
 
 def _rounded(size: int) -> int:

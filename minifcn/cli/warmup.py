@@ -66,11 +66,10 @@ def _use(name: str, width: float, batch_size: int, h: int, w: int) -> None:
     net = models.build(name, num_classes=8, width=width, **models.same_padding(name), rng=0)
     x = np.zeros((batch_size, 3, h, w), np.float32)
     target = np.zeros((batch_size, h, w), np.int64)
+    fused, loss = fuse(net), SoftmaxCrossEntropy()
+    loss.forward(fused.forward(x, record=True), target, record=True)
+    fused.backward(loss.backward(1.0)[0], needs=(False,))
     for optimizer in (optim.SGD(net.parameters(), 1e-9, momentum=0.9), optim.Adam(net.parameters(), 1e-9)):
-        fused, loss = fuse(net), SoftmaxCrossEntropy()
-        loss.forward(fused.forward(x, record=True), target, record=True)
-        fused.backward(loss.backward(1.0)[0], needs=(False,))
         optimizer.step(1e-9)
-        optimizer.zero_grad()
     with frozen(net):
         Predictor(net).labels(np.zeros((h, w, 3), np.uint8))
