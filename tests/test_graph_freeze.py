@@ -237,5 +237,17 @@ def test_the_layers_errors_are_those_of_the_op(x):
         g.forward(x[0])
     with pytest.raises(TypeError, match=r"layer 'conv1': conv2d: expected x to be a NumPy or CuPy array, got list"):
         g.forward([1.0])
-    with pytest.raises(ValueError, match=r"layer 'inner': layer 'conv2': prepare_conv2d: expected an input"):
+    with pytest.raises(ValueError, match=r"layer 'inner': layer 'conv2': conv2d: expected an input"):
         g.forward(x[..., :2])
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 9, 2), (1, 3, 9, 9)])
+def test_a_frozen_network_complains_as_the_same_network_does_unfrozen(pair, shape):
+    g, runs = pair
+    messages = []
+    for prepare in (g.unfreeze, g.freeze):
+        prepare()
+        with pytest.raises(ValueError, match=r"conv2d\w*: expected") as caught:
+            runs.forward(np.ones(shape))
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]

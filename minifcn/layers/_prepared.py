@@ -26,7 +26,10 @@ def prepared_form(parameter: Parameter, prepare: Callable[..., Any], x: Array, *
     key = (prepare.__name__, size, folder_for(weight), winograd_allowed(), *options.values())
     form = forms.pop(key, None)
     if form is None or form.weight is not weight:
-        form = prepare(weight, input_size=size, **options)
+        try:
+            form = prepare(weight, input_size=size, **options)
+        except ValueError:  # a picture smaller than the filter: the op says so in its own name
+            return None
     forms[key] = form  # the newest stands last
     if len(forms) > SIZES:
         del forms[next(iter(forms))]
