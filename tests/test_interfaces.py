@@ -40,6 +40,7 @@ OPS = {
     "concat": (("xs",), {"axis": 1}),
     "add": (("xs",), {}),
     "scale": (("x",), {"factor": ANY}),
+    "flatten": (("x",), {}),
     "linear": (("x", "weight", "bias"), {}),
     "softmax_cross_entropy": (("x", "target"), {"weight": None, "ignore_index": 255, "reduction": "mean"}),
 }
@@ -47,7 +48,7 @@ OPS = {
 LAYERS = [
     "Conv2d", "ConvTranspose2d", "MaxPool2d", "MaxUnpool2d", "AvgPool2d", "AdaptiveAvgPool2d", "ResizeBilinear", "Crop",
     "Pad", "ReLU", "LeakyReLU", "PReLU", "Sigmoid", "Softmax", "BatchNorm2d", "LocalResponseNorm", "Dropout",
-    "SpatialDropout", "Concat", "Add", "Scale", "Linear", "SoftmaxCrossEntropy", "ConvReLU", "BatchNormReLU",
+    "SpatialDropout", "Concat", "Add", "Scale", "Flatten", "Linear", "SoftmaxCrossEntropy", "ConvReLU", "BatchNormReLU",
 ]
 
 KERNELS = {

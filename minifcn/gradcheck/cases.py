@@ -145,6 +145,11 @@ def linear() -> Iterator[Case]:
     yield layers.Linear(5, 7, bias=False, **LEARNED), (tie_free((2, 5)),)
 
 
+def flatten() -> Iterator[Case]:
+    yield layers.Flatten(), (X,)
+    yield layers.Flatten(), (tie_free((3, 2, 1, 5)),)
+
+
 def softmax_cross_entropy() -> Iterator[Case]:
     target = np.random.default_rng(0).choice([0, 1, 2, 3, 255], (2, 6, 7))
     for weight, reduction in itertools.product((None, (0.5, 2.0, 1.0, 0.1)), ("mean", "sum", "valid", "batch")):
@@ -174,6 +179,7 @@ ROWS: dict[str, Callable[[], Iterable[Case]]] = {
     "Concat": concat,
     "Add": add,
     "Scale": elementwise(lambda: layers.Scale(0.01), lambda: layers.Scale(-3)),
+    "Flatten": flatten,
     "Linear": linear,
     "SoftmaxCrossEntropy": softmax_cross_entropy,
     "ConvReLU": fused(layers.ConvReLU, conv),

@@ -12,6 +12,7 @@ from .conv_relu import ConvReLU
 from .conv_transpose import ConvTranspose2d
 from .crop import Crop
 from .dropout import Dropout, SpatialDropout
+from .flatten import Flatten
 from .leaky_relu import LeakyReLU
 from .linear import Linear
 from .local_response_norm import LocalResponseNorm
@@ -38,6 +39,7 @@ __all__ = [
     "ConvTranspose2d",
     "Crop",
     "Dropout",
+    "Flatten",
     "Layer",
     "LeakyReLU",
     "Linear",

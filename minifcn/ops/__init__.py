@@ -16,6 +16,7 @@ from .conv_relu import conv2d_relu, conv2d_relu_backward
 from .conv_transpose import conv_transpose2d, conv_transpose2d_backward
 from .crop import crop, crop_backward
 from .dropout import dropout, dropout_backward, spatial_dropout, spatial_dropout_backward
+from .flatten import flatten, flatten_backward
 from .leaky_relu import leaky_relu, leaky_relu_backward
 from .linear import linear, linear_backward
 from .local_response_norm import local_response_norm, local_response_norm_backward
@@ -45,6 +46,7 @@ __all__ = [
     "convert_indices",
     "crop", "crop_backward",
     "dropout", "dropout_backward",
+    "flatten", "flatten_backward",
     "leaky_relu", "leaky_relu_backward",
     "linear", "linear_backward",
     "local_response_norm", "local_response_norm_backward",

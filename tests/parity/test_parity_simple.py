@@ -39,6 +39,7 @@ CASES = {
     "softmax": (ops.softmax, ops.softmax_backward, lambda x: F.softmax(x, 1), SHAPE),
     "softmax, last axis": (lambda x: ops.softmax(x, axis=-1), ops.softmax_backward, lambda x: F.softmax(x, -1), SHAPE),
     "linear": (ops.linear, ops.linear_backward, F.linear, (4, 5), (3, 5), (3,)),
+    "flatten": (ops.flatten, ops.flatten_backward, lambda x: torch.flatten(x, 1), SHAPE),
     "concat": (ops.concat, ops.concat_backward, lambda *xs: torch.cat(xs, 1), SHAPE, (2, 1, 6, 7), SHAPE),
     "add": (ops.add, ops.add_backward, lambda *xs: sum(xs), SHAPE, SHAPE, SHAPE),
     "scale": (lambda x: ops.scale(x, factor=0.01), ops.scale_backward, lambda x: 0.01 * x, SHAPE),
