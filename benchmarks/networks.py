@@ -22,7 +22,8 @@ from minifcn.layers import (
     MaxUnpool2d,
     ReLU,
 )
-from minifcn.models.vgg16 import BLOCKS, scaled
+from minifcn.models.parts import scaled
+from minifcn.models.vgg16 import BLOCKS
 
 CLASSES = {"fcn8s": 21, "segnet": 11, "segnet-basic": 11, "unet": 2}  # of the data set that each was made for
 

@@ -43,6 +43,7 @@ class Learner:
 
     def __init__(self, settings: Settings, progress: Progress) -> None:
         self.settings, self.progress = settings, progress
+        models.check_segments("train", settings.model)
         self.device, note = resolve_device(settings.device)
         self.train_data, self.val_data = _open_both(settings)
         self.net = _build(settings, len(self.train_data.classes)).to(device=self.device)

@@ -20,6 +20,7 @@ from .arrays import to_device, to_numpy
 from .data import VOID, Sample, read_image, resize_image, to_batch
 from .fusion import fuse
 from .graph import Graph
+from .models import check_segments
 from .ops.check import Array
 from .weights import load
 
@@ -70,6 +71,7 @@ class Predictor:
     fuse: bool = True
 
     def __post_init__(self) -> None:
+        check_segments("predict", (self.net.architecture or {}).get("model", ""))
         self._runner = fuse(self.net) if self.fuse else self.net
 
     @classmethod

@@ -126,7 +126,8 @@ def test_models(capsys):
     rows = json.loads(printed(capsys, "models", "--json"))
     assert [row["name"] for row in rows] == list(minifcn.models.MODELS)
     assert rows[0]["parameters"] == {"trainable": 134_346_581, "frozen": 1_806_336}
-    assert all("arXiv" in row["source"] and row["summary"] for row in rows)
+    assert all(re.search("arXiv|2012", row["source"]) and row["summary"] for row in rows)
+    assert {row["name"] for row in rows if row["task"] == "classification"} == {"alexnet", "vgg16", "googlenet"}
     assert "134,362,751" in printed(capsys, "models")
 
 

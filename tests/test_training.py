@@ -114,16 +114,19 @@ def test_the_best_is_kept_when_later_ones_are_no_better(scenes, tmp_path, quick,
     assert read_checkpoint(tmp_path / "last.safetensors")[1]["best"] == 0.5
 
 
-@pytest.mark.parametrize("padding", ["same", "paper"])
-@pytest.mark.parametrize("model", minifcn.models.MODELS)
+@pytest.mark.parametrize(("model", "padding"), [
+    (name, padding) for name in minifcn.models.names_of("segmentation")
+    for padding in minifcn.models.MODELS[name].paddings])
 def test_every_model_trains(scenes, tmp_path, quick, model, padding):
     """That is: its first layer and its last scores move, and its upsampling does not."""
-    kept = settings(scenes, model=model, padding=padding, iterations=2, evaluations=1, lr=0.01)
+    width = 1 / 16 if model == "fcn-googlenet" else 1 / 64  # whose first layers would be one dead channel wide
+    kept = settings(scenes, model=model, padding=padding, width=width, iterations=2, evaluations=1, lr=0.01)
     before = Learner(kept, Progress()).net.state()
     minifcn.train(kept, tmp_path)
     after, _ = read_checkpoint(tmp_path / "last.safetensors")
-    for name in ("conv1_1.weight", "fc7.weight", "score_fr.bias"):
-        assert (after[name] != before[name]).any()
+    first = next(iter(before))
+    for name in (first, "fc7.weight", "score_fr.bias"):
+        assert name not in before or (after[name] != before[name]).any()
     for name in before:
         assert not name.startswith("up") or (after[name] == before[name]).all()
 

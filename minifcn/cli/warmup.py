@@ -24,7 +24,7 @@ def add_to(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run)
-    parser.add_argument("models", metavar="MODEL", nargs="*", help="see `minifcn models`; default all")
+    parser.add_argument("models", metavar="MODEL", nargs="*", help="see `minifcn models`; default all that train")
     add_json(parser)
 
 
@@ -36,7 +36,9 @@ def run(arguments: argparse.Namespace) -> int:
     from ..kernels.cpu._notice import NOTICE
     from ..progress import for_this_terminal
 
-    names = arguments.models or list(models.MODELS)
+    names = arguments.models or models.names_of("segmentation")
+    for name in names:
+        models.check_segments("warmup", name)
     work = [(name, size) for name in names for size in SIZES]
     began = time.perf_counter()
     NOTICE.told = True  # the progress line says it already

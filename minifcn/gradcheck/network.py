@@ -94,8 +94,10 @@ def check_network(
 
 def check_model(name: str, **settings: Any) -> GradientReport:
     """`check_network` for a model of the registry: 1/16 of its width, same padding, random weights everywhere."""
-    from ..models import build, same_padding
+    from ..models import MODELS, build, same_padding
 
     net = build(name, num_classes=4, width=WIDTH, rng=0, dtype=np.float64, **same_padding(name))
     randomise(net, np.random.default_rng(1))
-    return check_network(net, tie_free(INPUT_SHAPE), **settings)
+    crops = MODELS[name].crops
+    shape = (1, 3, crops["paper"], crops["paper"]) if crops else INPUT_SHAPE  # a classifier takes no other size
+    return check_network(net, tie_free(shape), **settings)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..graph import Graph
-from . import fcn
+from . import alexnet, fcn, fcn_alexnet, fcn_googlenet, googlenet, vgg16
 
 
 class Model(NamedTuple):
@@ -18,23 +18,54 @@ class Model(NamedTuple):
     summary: str
     source: str
     paddings: tuple[str, ...] = ()  # the choice that its builder's `padding` has, if any
+    crops: dict[str, int] | None = None  # of a classifier: rows and columns of the crop that it takes, by padding
+
+    @property
+    def task(self) -> str:
+        """"classification" of whole crops, or "segmentation": one class for each pixel."""
+        return "segmentation" if self.crops is None else "classification"
 
 
 _FCN = "Long, Shelhamer, Darrell 2015, arXiv 1411.4038"
 _PAMI = "Shelhamer, Long, Darrell 2017, arXiv 1605.06211"
-_EITHER = tuple(fcn.PADDINGS)
+_CAFFENET = "Krizhevsky, Sutskever, Hinton 2012, as BVLC's CaffeNet"
+_EITHER = ("paper", "same")
+
+
+def _classifier(make: Callable[..., Graph], crops: dict[str, int], source: str) -> Model:
+    return Model(make, f"classifies crops of {crops['paper']}x{crops['paper']}", source, tuple(crops), crops)
+
 
 MODELS: dict[str, Model] = {
     "fcn32s": Model(fcn.fcn32s, "VGG-16 made convolutional, upsampled 32 times", _FCN, _EITHER),
     "fcn16s": Model(fcn.fcn16s, "with the scores of pool4", _FCN, _EITHER),
     "fcn8s": Model(fcn.fcn8s, "with the scores of pool4 and pool3", _FCN, _EITHER),
     "fcn8s-atonce": Model(fcn.fcn8s_atonce, "the same with scaled skips, for training in one go", _PAMI, _EITHER),
+    "fcn-alexnet": Model(fcn_alexnet.fcn_alexnet, "AlexNet made convolutional, upsampled 32 times", _FCN, _EITHER),
+    "fcn-googlenet": Model(fcn_googlenet.fcn_googlenet, "GoogLeNet made convolutional, upsampled 32 times", _FCN,
+                           fcn_googlenet.PADDINGS),
+    "alexnet": _classifier(alexnet.alexnet, alexnet.CROPS, _CAFFENET),
+    "vgg16": _classifier(vgg16.vgg16, vgg16.CROPS, "Simonyan, Zisserman 2015, arXiv 1409.1556"),
+    "googlenet": _classifier(googlenet.googlenet, googlenet.CROPS, "Szegedy et al. 2015, arXiv 1409.4842"),
 }
 
 
 def same_padding(name: str) -> dict[str, str]:
     """{"padding": "same"} for a model that has the choice, else {}: what a laptop, or a quick check, wants."""
     return {"padding": "same"} if name in MODELS and "same" in MODELS[name].paddings else {}
+
+
+def names_of(task: str) -> list[str]:
+    """The models for "segmentation" or for "classification"."""
+    return [name for name, model in MODELS.items() if model.task == task]
+
+
+def check_segments(who: str, name: str) -> None:
+    """Raises ValueError for a model that scores whole crops, from which nobody can learn or predict pixels."""
+    if name in MODELS and MODELS[name].task != "segmentation":
+        raise ValueError(f"{who}: expected a model that scores every pixel ({', '.join(names_of('segmentation'))}), "
+                         f"got {name!r}, which scores whole crops. Choose one of these; minifcn.convolutionalize "
+                         f"makes a classifier dense.")
 
 
 def count_parameters(net: Graph) -> dict[str, int]:
@@ -61,4 +92,4 @@ def build(name: str, **options: Any) -> Graph:
     return net
 
 
-__all__ = ["MODELS", "Model", "build", "count_parameters", "same_padding"]
+__all__ = ["MODELS", "Model", "build", "check_segments", "count_parameters", "names_of", "same_padding"]

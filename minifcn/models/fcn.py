@@ -19,13 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import init
 from ..coordinates import alignment
 from ..graph import Graph
-from ..layers import Add, Conv2d, ConvTranspose2d, Crop, Dropout, ReLU, Scale
-from .vgg16 import BLOCKS, add_trunk, scaled, with_caffe_multipliers
+from ..layers import Add, Conv2d, Crop, Scale
+from .parts import FC_CHANNELS, add_hidden, bilinear, caffe_biases, check_options, cropped_alike, scaled, score
+from .vgg16 import BLOCKS, add_trunk
 
-FC_CHANNELS = 4096
 PADDINGS = {"paper": (100, 0), "same": (1, 3)}  # of conv1_1 and of fc6
 
 
@@ -66,56 +65,25 @@ def _fcn(
 
     Returns a Graph of data (N, 3, H, W) -> score (N, num_classes, H, W), any H and W from 1.
     """
-    if padding not in PADDINGS:
-        raise ValueError(f"fcn: expected padding 'paper' or 'same', got {padding!r}. Choose one of the two.")
-    if not 0 < width < float("inf"):
-        raise ValueError(f"fcn: expected width above 0, got {width}. 1.0 is the paper's, 0.25 suits a laptop.")
+    check_options("fcn", padding, PADDINGS, width)
     rng = np.random.default_rng(rng)
     make: dict[str, Any] = {"rng": rng, "dtype": dtype}
     first_padding, fc6_padding = PADDINGS[padding]
     net = Graph()
     x = add_trunk(net, first_padding=first_padding, width=width, **make)
     hidden = scaled(FC_CHANNELS, width)
-    x = _add_hidden(net, "6", Conv2d(scaled(BLOCKS[4][-1], width), hidden, 7, padding=fc6_padding, **make), x, rng)
-    x = _add_hidden(net, "7", Conv2d(hidden, hidden, 1, **make), x, rng)
-    x = net.add("score_fr", _score(hidden, num_classes, make), x)
+    x = add_hidden(net, "6", Conv2d(scaled(BLOCKS[4][-1], width), hidden, 7, padding=fc6_padding, **make), x, rng)
+    x = add_hidden(net, "7", Conv2d(hidden, hidden, 1, **make), x, rng)
+    x = net.add("score_fr", score(hidden, num_classes, make), x)
     stride = 32
     for skip in skips:
         stride //= 2
-        up = net.add("upscore2" if skip == "pool4" else "upscore_pool4", _bilinear(num_classes, 2, make), x)
+        up = net.add("upscore2" if skip == "pool4" else "upscore_pool4", bilinear(num_classes, 2, make), x)
         finer = net.add(f"scale_{skip}", Scale(skip_scales[skip]), skip) if skip_scales else skip
         channels = scaled(BLOCKS[int(skip[-1]) - 1][-1], width)
-        score = net.add(f"score_{skip}", _score(channels, num_classes, make), finer)
-        x = net.add(f"fuse_{skip}", Add(), *_cropped_alike(net, up, score))
-    x = net.add("upscore" if not skips else f"upscore{stride}", _bilinear(num_classes, stride, make), x)
+        scores = net.add(f"score_{skip}", score(channels, num_classes, make), finer)
+        x = net.add(f"fuse_{skip}", Add(), *cropped_alike(net, up, scores))
+    x = net.add("upscore" if not skips else f"upscore{stride}", bilinear(num_classes, stride, make), x)
     net.add("score", Crop(alignment(net, x, "data")), x, "data")
+    caffe_biases(net.layers())
     return net
-
-
-def _add_hidden(net: Graph, number: str, conv: Conv2d, x: str, rng: np.random.Generator) -> str:
-    """fc6 or fc7 with its ReLU and dropout."""
-    x = net.add(f"fc{number}", with_caffe_multipliers(conv), x)
-    x = net.add(f"relu{number}", ReLU(), x)
-    return net.add(f"drop{number}", Dropout(0.5, rng=rng.spawn(1)[0]), x)
-
-
-def _score(channels: int, num_classes: int, make: dict[str, Any]) -> Conv2d:
-    """A 1x1 convolution to class scores that starts at zero."""
-    return with_caffe_multipliers(Conv2d(channels, num_classes, 1, weight_init=init.zero, **make))
-
-
-def _bilinear(num_classes: int, factor: int, make: dict[str, Any]) -> ConvTranspose2d:
-    """Frozen bilinear upsampling: kernel 2*factor, stride factor; each channel goes to itself only."""
-    up = ConvTranspose2d(
-        num_classes, num_classes, 2 * factor, stride=factor, bias=False, weight_init=init.bilinear, **make
-    )
-    up.weight.lr_mult = 0.0
-    return up
-
-
-def _cropped_alike(net: Graph, up: str, score: str) -> tuple[str, str]:
-    """Crop whichever of the two reaches further, so that they can be added: the paper crops the skip."""
-    offset = alignment(net, score, up)
-    if min(offset) >= 0:
-        return up, net.add(f"{score}c", Crop(offset), score, up)
-    return net.add(f"{up}c", Crop((-offset[0], -offset[1])), up, score), score
