@@ -45,6 +45,8 @@ _HOMES = {
     "Graph": "graph",
     "Parameter": "layers",
     "fuse": "fusion",
+    "convolutionalize": "surgery",
+    "transplant": "surgery",
     "array_module": "arrays",
     "use_kernels": "arrays",
     "use_winograd": "arrays",
@@ -72,6 +74,7 @@ if TYPE_CHECKING:
     from .layers import Parameter
     from .prediction import predict
     from .settings import Settings
+    from .surgery import convolutionalize, transplant
     from .testing import check_adjoint, check_gradients, tie_free
     from .training import train
     from .weights import load, save
