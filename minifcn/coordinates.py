@@ -67,13 +67,13 @@ def _maps_to(graph: Graph, value: str) -> dict[str, Maps]:
     while value in nodes:
         node = nodes[value]
         below = node.layer.coordinate_map()
-        maps = (_compose(maps[0], below[0]), _compose(maps[1], below[1]))
+        maps = (compose(maps[0], below[0]), compose(maps[1], below[1]))
         value = node.inputs[0]
         found[value] = maps
     return found
 
 
-def _compose(after: Affine, before: Affine) -> Affine:
+def compose(after: Affine, before: Affine) -> Affine:
     """after(before(r)) = a2*(a1*r + b1) + b2."""
     return after[0] * before[0], after[0] * before[1] + after[1]
 

@@ -58,6 +58,38 @@ def speed_of(arguments: argparse.Namespace) -> contextlib.AbstractContextManager
     return contextlib.nullcontext() if arguments.winograd else use_winograd(False)
 
 
+PAPER_SIZES = {"alexnet": (227, 227), "vgg16": (224, 224), "googlenet": (224, 224)}  # (500, 500) for the others
+
+
+def add_network(command: Any) -> None:
+    """A network of the registry and an image's size, by default as published."""
+    command.add_argument("model", metavar="MODEL", help="see `minifcn models`")
+    command.add_argument("--size", type=size, metavar="HxW",
+                         help="of the image, height first; default 500x500, for classifiers the published one")
+    command.add_argument("--width", type=positive, default=1.0, help="times the paper's channels; default 1.0")
+    command.add_argument("--padding", help="the paper's (default) or another that the model has, `same` for example")
+    command.add_argument("--num-classes", type=count, metavar="K", help="default: the model's own")
+
+
+def build_shapes(arguments: argparse.Namespace) -> tuple[Any, tuple[int, int]]:
+    """The network that `add_network` asked for, without memory for its weights, and the image's size."""
+    from .. import init
+    from ..models import MODELS, build
+
+    name, options = arguments.model, {"width": arguments.width}
+    if arguments.num_classes is not None:
+        options["num_classes"] = arguments.num_classes
+    if arguments.padding is not None:
+        known = MODELS[name].paddings if name in MODELS else (arguments.padding,)  # `build` knows what is no model
+        if arguments.padding not in known:
+            choice = f"one of {', '.join(known)}" if known else f"none, as {name} has no choice"
+            raise ValueError(f"--padding: expected {choice}, got {arguments.padding!r}. Leave it out for the paper's.")
+        options["padding"] = arguments.padding
+    with init.shapes_only():
+        net = build(name, **options)
+    return net, arguments.size or PAPER_SIZES.get(name, (500, 500))
+
+
 def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
 

@@ -17,14 +17,20 @@ def add(*xs: Array) -> tuple[Array, tuple]:
     """
     op = "add"
     check_inputs(op, xs)
-    for index, x in enumerate(xs):
-        if x.shape != xs[0].shape:
-            raise ValueError(f"{op}: expected arrays of equal shapes, got {xs[0].shape} and {x.shape} (input {index}). "
-                             f"Crop, resize or broadcast one of the two yourself.")
+    common_shape(op, [x.shape for x in xs])
     y = xs[0].copy()
     for x in xs[1:]:
         y += x
     return y, (y.shape, y.dtype, len(xs))
+
+
+def common_shape(op: str, shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
+    """The one shape that all have. Raises ValueError if they differ: nothing is broadcast."""
+    for index, shape in enumerate(shapes):
+        if shape != shapes[0]:
+            raise ValueError(f"{op}: expected arrays of equal shapes, got {shapes[0]} and {shape} (input {index}). "
+                             f"Crop, resize or broadcast one of the two yourself.")
+    return shapes[0]
 
 
 def add_backward(gy: Array, cache: tuple, *, needs: tuple[bool, ...] | None = None) -> tuple[Array | None, ...]:

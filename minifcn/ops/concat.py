@@ -21,11 +21,17 @@ def concat(*xs: Array, axis: int = 1) -> tuple[Array, tuple]:
     check_inputs(op, xs)
     check_axis(op, xs[0], axis)
     axis %= xs[0].ndim
-    for index, x in enumerate(xs):
-        if x.ndim != xs[0].ndim or _without(x.shape, axis) != _without(xs[0].shape, axis):
-            raise ValueError(f"{op}: expected arrays of equal shapes apart from axis {axis}, got {xs[0].shape} and "
-                             f"{x.shape} (input {index}). Crop or pad one of the two.")
+    joined_shape(op, [x.shape for x in xs], axis)
     return array_module(xs[0]).concatenate(xs, axis=axis), (tuple(x.shape for x in xs), xs[0].dtype, axis)
+
+
+def joined_shape(op: str, shapes: list[tuple[int, ...]], axis: int) -> tuple[int, ...]:
+    """The shape of arrays laid side by side along `axis` (0 or more). Raises ValueError where another axis differs."""
+    for index, shape in enumerate(shapes):
+        if len(shape) != len(shapes[0]) or _without(shape, axis) != _without(shapes[0], axis):
+            raise ValueError(f"{op}: expected arrays of equal shapes apart from axis {axis}, got {shapes[0]} and "
+                             f"{shape} (input {index}). Crop or pad one of the two.")
+    return (*shapes[0][:axis], sum(shape[axis] for shape in shapes), *shapes[0][axis + 1 :])
 
 
 def concat_backward(gy: Array, cache: tuple, *, needs: tuple[bool, ...] | None = None) -> tuple[Array | None, ...]:

@@ -25,13 +25,19 @@ def crop(x: Array, *, offset: Any, size: Any) -> tuple[Array, tuple]:
     op = "crop"
     check_array(op, "x", x, "N C H W")
     (top, left), (height, width) = pair(op, "offset", offset, 0), pair(op, "size", size, 1)
-    if top + height > x.shape[2] or left + width > x.shape[3]:
-        raise ValueError(f"{op}: expected a rectangle inside the image of {x.shape[2]}x{x.shape[3]}, got offset "
-                         f"{(top, left)} and size {(height, width)}, which reaches to {(top + height, left + width)}. "
-                         f"Use a smaller offset or size, or a larger input.")
+    check_rectangle(op, x.shape[2:], (top, left), (height, width))
     # A view would keep the whole map alive for as long as its crop.
     y = x[:, :, top : top + height, left : left + width].copy()
     return y, (x.shape, x.dtype, (top, left), (height, width))
+
+
+def check_rectangle(op: str, image: tuple[int, int], offset: tuple[int, int], size: tuple[int, int]) -> None:
+    """The rectangle of `size` at `offset` lies inside an image of (H, W). Raises ValueError otherwise."""
+    reached = (offset[0] + size[0], offset[1] + size[1])
+    if reached[0] > image[0] or reached[1] > image[1]:
+        raise ValueError(f"{op}: expected a rectangle inside the image of {image[0]}x{image[1]}, got offset {offset} "
+                         f"and size {tuple(size)}, which reaches to {reached}. Use a smaller offset or size, or a "
+                         f"larger input.")
 
 
 def crop_backward(gy: Array, cache: tuple, *, needs: tuple[bool, ...] | None = None) -> Array | None:
