@@ -8,6 +8,7 @@ is refused in the words of the op. What a layer does to a shape is said once for
 
 from collections.abc import Sequence
 from functools import singledispatch
+from math import prod
 
 from . import layers
 from .graph import Graph
@@ -150,6 +151,11 @@ def _add(layer: layers.Add, *shapes: Shape) -> tuple[Shape, ...]:
 @output_shapes.register
 def _concat(layer: layers.Concat, *shapes: Shape) -> tuple[Shape, ...]:
     return (joined_shape("concat", list(shapes), layer.axis % len(shapes[0])),)
+
+
+@output_shapes.register
+def _flatten(layer: layers.Flatten, shape: Shape) -> tuple[Shape, ...]:
+    return ((shape[0], prod(shape[1:])),)
 
 
 @output_shapes.register

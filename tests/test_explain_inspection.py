@@ -49,12 +49,26 @@ def test_parameters_as_published(name, trainable, frozen):
 
 
 @pytest.mark.parametrize("size", [(500, 500), (40, 333)])
-@pytest.mark.parametrize("padding", ["paper", "same"])
-def test_the_field_of_the_scores_as_published(size, padding):
-    """404 pixels every 32 (table 1 of the paper), however large the image and however padded."""
-    row = rows_of("fcn32s", size, padding=padding)["score_fr"]
-    assert row.receptive_field == (404, 404)
-    assert row.stride == (32, 32)
+@pytest.mark.parametrize(("name", "field"), [("fcn32s", 404), ("fcn8s", 404), ("fcn-alexnet", 355)])
+def test_the_field_of_the_scores_as_published(size, name, field):
+    """Table 1 of the paper, however large the image and however padded: so many pixels, every 32."""
+    for padding in ("paper", "same"):
+        row = rows_of(name, size, padding=padding)["score_fr"]
+        assert row.receptive_field == (field, field)
+        assert row.stride == (32, 32)
+
+
+@pytest.mark.parametrize(("name", "field"), [("vgg16", 404), ("alexnet", 355), ("googlenet", 907)])
+def test_the_field_of_classifiers_as_published(name, field):
+    """The same, and GoogLeNet's 907, which its average pooling over 7x7 belongs to."""
+    crop = models.MODELS[name].crops["paper"]
+    *_, scores = inspect(full_size(name), (crop, crop)).rows
+    assert scores.receptive_field == (field, field)
+
+
+def test_fcn_googlenet_sees_less_than_its_classifier():
+    """Without the average pooling, which looks at seven pixels 32 apart."""
+    assert rows_of("fcn-googlenet")["score_fr"].receptive_field == (907 - 6 * 32, 907 - 6 * 32)
 
 
 def test_a_pixel_of_the_scores_lies_where_the_coordinate_map_says():

@@ -58,14 +58,11 @@ def speed_of(arguments: argparse.Namespace) -> contextlib.AbstractContextManager
     return contextlib.nullcontext() if arguments.winograd else use_winograd(False)
 
 
-PAPER_SIZES = {"alexnet": (227, 227), "vgg16": (224, 224), "googlenet": (224, 224)}  # (500, 500) for the others
-
-
 def add_network(command: Any) -> None:
     """A network of the registry and an image's size, by default as published."""
     command.add_argument("model", metavar="MODEL", help="see `minifcn models`")
     command.add_argument("--size", type=size, metavar="HxW",
-                         help="of the image, height first; default 500x500, for classifiers the published one")
+                         help="of the image, height first; default 500x500, for classifiers their crop")
     command.add_argument("--width", type=positive, default=1.0, help="times the paper's channels; default 1.0")
     command.add_argument("--padding", help="the paper's (default) or another that the model has, `same` for example")
     command.add_argument("--num-classes", type=count, metavar="K", help="default: the model's own")
@@ -87,7 +84,8 @@ def build_shapes(arguments: argparse.Namespace) -> tuple[Any, tuple[int, int]]:
         options["padding"] = arguments.padding
     with init.shapes_only():
         net = build(name, **options)
-    return net, arguments.size or PAPER_SIZES.get(name, (500, 500))
+    crop = (MODELS[name].crops or {}).get(arguments.padding or "paper", 500)
+    return net, arguments.size or (crop, crop)
 
 
 def print_json(value: Any) -> None:

@@ -73,8 +73,8 @@ def _counted(number: Fraction, plural: str) -> str:
 
 def _sizes(d: Derivation, axes: str, way: str) -> list[str]:
     surplus, (least, most) = d.size - d.wanted, d.surplus
-    lines = [f"{axes.capitalize()}: {d.value} has {d.size}, {d.reference} {d.wanted}, a surplus of {surplus}: {d.offset} "
-             f"at the front, {surplus - d.offset} at the end."]
+    lines = [f"{axes.capitalize()}: {d.value} has {d.size}, {d.reference} {d.wanted}, a surplus of {surplus}: "
+             f"{d.offset} at the front, {surplus - d.offset} at the end."]
     if least != most:
         lines.append(f"With the size of the image that surplus changes, from {least} to {most}. The offset does not.")
     right = f"it needs a surplus of {2 * d.offset} or {2 * d.offset + 1}"
@@ -82,7 +82,8 @@ def _sizes(d: Derivation, axes: str, way: str) -> list[str]:
         if d.shift < 0:
             way = way.replace("up", "down").replace("left", "right")
         lines.append(f"A centre crop would begin at {d.centre}: the scores shift {way} by "
-                     f"{_counted(abs(d.shift), 'pixels')} of the image ({right}).")
+                     f"{_counted(abs(d.shift), 'pixels')} of the image")
+        lines.append(f"({right}).")
     elif least != most:
         lines.append(f"A centre crop would begin at {d.centre} too, which is right here by luck ({right}).")
     return lines
