@@ -47,7 +47,8 @@ def test_alone_it_shows_what_a_newcomer_wants(capsys):
     assert commands == ["train", "evaluate", "predict", "gradcheck", "doctor"]
 
 
-@pytest.mark.parametrize("command", ["doctor", "models", "train", "evaluate", "predict", "gradcheck", "warmup"])
+@pytest.mark.parametrize("command", ["doctor", "models", "train", "evaluate", "predict", "gradcheck", "inspect",
+                                     "explain", "warmup"])
 def test_help_with_an_example(capsys, command):
     with pytest.raises(SystemExit) as end:
         cli.main([command, "--help"])

@@ -6,10 +6,10 @@ from .crops import Derivation, Step, formula
 
 RULES = """\
 Number the rows of every map from 0. A layer sends row r of its input to
-  a window of extent e, stride s, padding p:   (r + p - (e - 1)/2) / s    its row lies at the window's centre
-  a transposed convolution (a block of e):     s*r + (e - 1)/2 - p        a row becomes a block; its centre counts
-  a crop at o:                                 r - o
-and layers that work number by number, like ReLU, leave it alone: they are not listed."""
+  window of extent e, stride s, padding p      (r + p - (e - 1)/2) / s    where the window's centre lies
+  block of extent e (transposed), stride s     s*r + (e - 1)/2 - p        the centre of the block that it becomes
+  crop at o                                    r - o
+Layers that work number by number, like ReLU, leave it alone and are not listed."""
 
 
 def told(rows: Derivation, columns: Derivation) -> str:
