@@ -16,7 +16,7 @@ from ..layers import Layer, LeakyReLU, MaxPool2d, PReLU, ReLU
 from ..testing import check_gradients, tie_free
 
 SAMPLES = 20  # elements of each tensor
-INPUT_SHAPE = (2, 3, 37, 50)  # no multiple of any network's stride
+INPUT_SIZE = (37, 50)  # no multiple of any network's stride
 WIDTH = 1 / 16  # times the published number of channels
 
 
@@ -98,6 +98,8 @@ def check_model(name: str, **settings: Any) -> GradientReport:
 
     net = build(name, num_classes=4, width=WIDTH, rng=0, dtype=np.float64, **same_padding(name))
     randomise(net, np.random.default_rng(1))
-    crops = MODELS[name].crops
-    shape = (1, 3, crops["paper"], crops["paper"]) if crops else INPUT_SHAPE  # a classifier takes no other size
-    return check_network(net, tie_free(shape), **settings)
+    model = MODELS[name]
+    size = (model.crops["paper"],) * 2 if model.crops else INPUT_SIZE  # a classifier takes no other size
+    images = 1 if model.crops else 2
+    xs = [tie_free((images, channels, *size)) for channels in model.channels]
+    return check_network(net, *xs, **settings)

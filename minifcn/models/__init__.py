@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..graph import Graph
-from . import alexnet, fcn, fcn_alexnet, fcn_googlenet, googlenet, vgg16
+from . import alexnet, fcn, fcn_alexnet, fcn_googlenet, fcn_nyud, fcn_siftflow, googlenet, vgg16
 
 
 class Model(NamedTuple):
@@ -19,11 +19,19 @@ class Model(NamedTuple):
     source: str
     paddings: tuple[str, ...] = ()  # the choice that its builder's `padding` has, if any
     crops: dict[str, int] | None = None  # of a classifier: rows and columns of the crop that it takes, by padding
+    channels: tuple[int, ...] = (3,)  # of each input
+    heads: int = 1  # how many classes each pixel gets
 
     @property
     def task(self) -> str:
-        """"classification" of whole crops, or "segmentation": one class for each pixel."""
-        return "segmentation" if self.crops is None else "classification"
+        """"classification" of whole crops, "segmentation" of photographs (one class for each pixel), "RGB-D
+        segmentation" of colour and depth, "double segmentation" into classes of two kinds.
+        """
+        if self.crops is not None:
+            return "classification"
+        if self.heads > 1:
+            return "double segmentation"
+        return "segmentation" if self.channels == (3,) else "RGB-D segmentation"
 
 
 _FCN = "Long, Shelhamer, Darrell 2015, arXiv 1411.4038"
@@ -44,6 +52,14 @@ MODELS: dict[str, Model] = {
     "fcn-alexnet": Model(fcn_alexnet.fcn_alexnet, "AlexNet made convolutional, upsampled 32 times", _FCN, _EITHER),
     "fcn-googlenet": Model(fcn_googlenet.fcn_googlenet, "GoogLeNet made convolutional, upsampled 32 times", _FCN,
                            fcn_googlenet.PADDINGS),
+    "nyud-fcn32s-color-d": Model(fcn_nyud.fcn32s_early, "for NYUDv2: colour and depth mixed at once", _FCN, _EITHER,
+                                 channels=(4,)),
+    "nyud-fcn32s-color-hha": Model(fcn_nyud.fcn32s_late, "for NYUDv2: scores of two streams averaged", _FCN, _EITHER,
+                                   channels=(3, 3)),
+    "siftflow-fcn32s": Model(fcn_siftflow.siftflow_fcn32s, "for SIFT Flow: fcn32s with two heads, 33 and 3 classes",
+                             _FCN, _EITHER, heads=2),
+    "siftflow-fcn16s": Model(fcn_siftflow.siftflow_fcn16s, "fcn16s with two heads", _FCN, _EITHER, heads=2),
+    "siftflow-fcn8s": Model(fcn_siftflow.siftflow_fcn8s, "fcn8s with two heads", _FCN, _EITHER, heads=2),
     "alexnet": _classifier(alexnet.alexnet, alexnet.CROPS, _CAFFENET),
     "vgg16": _classifier(vgg16.vgg16, vgg16.CROPS, "Simonyan, Zisserman 2015, arXiv 1409.1556"),
     "googlenet": _classifier(googlenet.googlenet, googlenet.CROPS, "Szegedy et al. 2015, arXiv 1409.4842"),
@@ -56,16 +72,19 @@ def same_padding(name: str) -> dict[str, str]:
 
 
 def names_of(task: str) -> list[str]:
-    """The models for "segmentation" or for "classification"."""
+    """The models for a task, see `Model.task`."""
     return [name for name, model in MODELS.items() if model.task == task]
 
 
 def check_segments(who: str, name: str) -> None:
-    """Raises ValueError for a model that scores whole crops, from which nobody can learn or predict pixels."""
-    if name in MODELS and MODELS[name].task != "segmentation":
-        raise ValueError(f"{who}: expected a model that scores every pixel ({', '.join(names_of('segmentation'))}), "
-                         f"got {name!r}, which scores whole crops. Choose one of these; minifcn.convolutionalize "
-                         f"makes a classifier dense.")
+    """Raises ValueError for a model that does not give each pixel one class: no one here learns or predicts from it."""
+    if name not in MODELS or MODELS[name].task in ("segmentation", "RGB-D segmentation"):
+        return
+    why = ("scores whole crops. Choose one of these; minifcn.convolutionalize makes a classifier dense"
+           if MODELS[name].task == "classification" else
+           "has two heads, for two label maps. Choose one of these, or train it in Python")
+    raise ValueError(f"{who}: expected a model that scores every pixel ({', '.join(names_of('segmentation'))}), "
+                     f"got {name!r}, which {why}.")
 
 
 def count_parameters(net: Graph) -> dict[str, int]:

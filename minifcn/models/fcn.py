@@ -65,25 +65,45 @@ def _fcn(
 
     Returns a Graph of data (N, 3, H, W) -> score (N, num_classes, H, W), any H and W from 1.
     """
+    rng, net = np.random.default_rng(rng), Graph()
+    x = add_features(net, "data", padding=padding, width=width, rng=rng, dtype=dtype)
+    add_scores(net, x, num_classes, skips, width=width, skip_scales=skip_scales, rng=rng, dtype=dtype)
+    caffe_biases(net.layers())
+    return net
+
+
+def add_features(
+    net: Graph, x: str, *, padding: str, width: float, rng: np.random.Generator, dtype: Any, suffix: str = "",
+    **trunk: Any,
+) -> str:
+    """Add conv1_1 ... drop7 behind input `x`; returns "drop7". `suffix` and `trunk`: see `vgg16.add_trunk`."""
     check_options("fcn", padding, PADDINGS, width)
-    rng = np.random.default_rng(rng)
     make: dict[str, Any] = {"rng": rng, "dtype": dtype}
     first_padding, fc6_padding = PADDINGS[padding]
-    net = Graph()
-    x = add_trunk(net, first_padding=first_padding, width=width, **make)
-    hidden = scaled(FC_CHANNELS, width)
-    x = add_hidden(net, "6", Conv2d(scaled(BLOCKS[4][-1], width), hidden, 7, padding=fc6_padding, **make), x, rng)
-    x = add_hidden(net, "7", Conv2d(hidden, hidden, 1, **make), x, rng)
-    x = net.add("score_fr", score(hidden, num_classes, make), x)
+    x = add_trunk(net, x, first_padding=first_padding, width=width, suffix=suffix, **trunk, **make)
+    channels, hidden = scaled(BLOCKS[4][-1], width), scaled(FC_CHANNELS, width)
+    x = add_hidden(net, f"6{suffix}", Conv2d(channels, hidden, 7, padding=fc6_padding, **make), x, rng)
+    return add_hidden(net, f"7{suffix}", Conv2d(hidden, hidden, 1, **make), x, rng)
+
+
+def add_scores(
+    net: Graph, x: str, num_classes: int, skips: tuple[str, ...] = (), *, width: float,
+    skip_scales: dict[str, float] | None = None, suffix: str = "", rng: np.random.Generator, dtype: Any,
+) -> str:
+    """Add score_fr behind `x`, the skips, and the upsampling to the pixels of "data"; returns "score".
+
+    `suffix` stands behind all names, where a network scores several things.
+    """
+    make: dict[str, Any] = {"rng": rng, "dtype": dtype}
+    x = net.add(f"score_fr{suffix}", score(scaled(FC_CHANNELS, width), num_classes, make), x)
     stride = 32
     for skip in skips:
         stride //= 2
-        up = net.add("upscore2" if skip == "pool4" else "upscore_pool4", bilinear(num_classes, 2, make), x)
-        finer = net.add(f"scale_{skip}", Scale(skip_scales[skip]), skip) if skip_scales else skip
+        name = "upscore2" if skip == "pool4" else "upscore_pool4"
+        up = net.add(f"{name}{suffix}", bilinear(num_classes, 2, make), x)
+        finer = net.add(f"scale_{skip}{suffix}", Scale(skip_scales[skip]), skip) if skip_scales else skip
         channels = scaled(BLOCKS[int(skip[-1]) - 1][-1], width)
-        scores = net.add(f"score_{skip}", score(channels, num_classes, make), finer)
-        x = net.add(f"fuse_{skip}", Add(), *cropped_alike(net, up, scores))
-    x = net.add("upscore" if not skips else f"upscore{stride}", bilinear(num_classes, stride, make), x)
-    net.add("score", Crop(alignment(net, x, "data")), x, "data")
-    caffe_biases(net.layers())
-    return net
+        scores = net.add(f"score_{skip}{suffix}", score(channels, num_classes, make), finer)
+        x = net.add(f"fuse_{skip}{suffix}", Add(), *cropped_alike(net, up, scores))
+    x = net.add(f"upscore{stride if skips else ''}{suffix}", bilinear(num_classes, stride, make), x)
+    return net.add(f"score{suffix}", Crop(alignment(net, x, "data")), x, "data")

@@ -46,7 +46,7 @@ def add_classifier(
 
 
 def add_hidden(net: Graph, number: str, layer: Conv2d | Linear, x: str, rng: np.random.Generator) -> str:
-    """fc6 or fc7, fully connected or made a convolution, with its ReLU and dropout."""
+    """fc6 or fc7, fully connected or made a convolution, with its ReLU and dropout; `number` may end in a suffix."""
     x = net.add(f"fc{number}", layer, x)
     x = net.add(f"relu{number}", ReLU(), x)
     return net.add(f"drop{number}", Dropout(0.5, rng=rng.spawn(1)[0]), x)

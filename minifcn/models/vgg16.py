@@ -49,20 +49,23 @@ def vgg16(
 
 def add_trunk(
     graph: Graph, x: str = "data", *, first_padding: int = 1, padding: int = 1, width: float = 1.0,
-    rng: int | np.random.Generator = 0, dtype: Any = np.float32,
+    in_channels: int = 3, first: str = "conv1_1", suffix: str = "", rng: int | np.random.Generator = 0,
+    dtype: Any = np.float32,
 ) -> str:
     """Add conv1_1 (padded by `first_padding`, the others by `padding`) ... pool5 behind value `x`; returns "pool5".
 
-    Poolings round up, as Caffe's do: with an odd size the last window hangs over the end.
+    Poolings round up, as Caffe's do: with an odd size the last window hangs over the end. `first` is another name for
+    conv1_1, where it reads other channels; `suffix` stands behind all names, where a network has several streams.
     """
     rng = np.random.default_rng(rng)
-    channels = 3
+    channels = in_channels
     for block, filters in enumerate(BLOCKS, start=1):
         for index, count in enumerate(filters, start=1):
             pad = first_padding if (block, index) == (1, 1) else padding
             conv = Conv2d(channels, scaled(count, width), 3, padding=pad, rng=rng, dtype=dtype)
             channels = conv.out_channels
-            x = graph.add(f"conv{block}_{index}", conv, x)
-            x = graph.add(f"relu{block}_{index}", ReLU(), x)
-        x = graph.add(f"pool{block}", MaxPool2d(2, stride=2, ceil_mode=True), x)
+            name = first if (block, index) == (1, 1) else f"conv{block}_{index}"
+            x = graph.add(f"{name}{suffix}", conv, x)
+            x = graph.add(f"relu{block}_{index}{suffix}", ReLU(), x)
+        x = graph.add(f"pool{block}{suffix}", MaxPool2d(2, stride=2, ceil_mode=True), x)
     return x
