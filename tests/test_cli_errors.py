@@ -72,7 +72,7 @@ def test_bad_use(capsys, arguments, message):
     (["--model", "fcn9s"], "build: expected one of fcn32s, fcn16s, .*, got 'fcn9s'. See `minifcn models`"),
     (["--data", "folder:no/such"], "folder: expected a folder at no.such, got none. Check the path"),
     (["--data", "camvid:no/such"], "expected .*no.such"),
-    (["--data", "streets"], "data: expected street, camvid:PATH or folder:PATH, got 'streets'"),
+    (["--data", "streets"], "data: expected street, folder:PATH or KIND:PATH with KIND among .*, got 'streets'"),
     (["--data", "street", "--size", "8x8"], "street: expected a size of at least 32x32"),
     (["--scale", "2", "0.5", "--crop", "8x8"], "random_scale: expected factors 0 < smallest <= largest, got"),
     (["--scale", "0.5", "2"], r"expected a crop to make a batch of 2 .*Add --crop HxW"),

@@ -104,7 +104,7 @@ def test_labels_without_a_colour_are_named_with_their_place(value):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("voc", r"street, camvid:PATH or folder:PATH, got 'voc'. PATH is a folder"),
+        ("voc", r"street, folder:PATH or KIND:PATH with KIND among camvid, .*, got 'voc'. PATH is a folder"),
         ("street:x", r"got 'street:x'"),
         ("camvid:", r"got 'camvid:'"),
         ("folder", r"got 'folder'"),

@@ -119,7 +119,7 @@ def test_other_classes(scenes, tmp_path):
         with pytest.raises(ValueError, match=f"evaluate: expected a network of 3 classes, as folder has, got one of "
                                              f"{count}. Choose"):
             minifcn.evaluate(brightest(count), f"folder:{scenes}")
-    with pytest.raises(ValueError, match=r"data: expected street, camvid:PATH or folder:PATH, got 'elsewhere'"):
+    with pytest.raises(ValueError, match=r"data: expected street, folder:PATH or KIND:PATH with .*, got 'elsewhere'"):
         minifcn.evaluate(brightest(), "elsewhere")
     with pytest.raises(ValueError, match="one of train, val, got 'test'"):
         minifcn.evaluate(brightest(), f"folder:{scenes}", "test")

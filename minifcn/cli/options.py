@@ -5,7 +5,8 @@ import contextlib
 import json
 from typing import Any
 
-DATA_HELP = "street (built in), camvid:PATH or folder:PATH"
+DATA_HELP = ("street (built in), folder:PATH (your own), or a published data set: camvid, voc, sbd, nyud, nyud-rgbd, "
+             "nyud-hha, nyud-rgb-hha, siftflow, siftflow-geo or pascal-context, followed by :PATH")
 
 
 def size(text: str) -> tuple[int, int]:

@@ -3,6 +3,7 @@
     dataset = open_dataset("street")                                    # built in: no download
     dataset = open_dataset("camvid:PATH", "val")                        # real road scenes
     dataset = open_dataset("folder:PATH")                               # your own images and masks
+    dataset = open_dataset("voc:PATH", "trainval")                      # published ones, in their own layout
     mean, std = channel_statistics(dataset)
     indices = batch_indices(len(dataset), batch_size=8, seed=0, step=0)
     x, target = load_batch(dataset, indices, mean=mean, scale=1 / std)  # (8, 3, H, W), (8, H, W)
@@ -10,6 +11,8 @@
 Only NumPy and Pillow stand behind this package, and Pillow is imported when the first file is opened.
 """
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from .batches import batch_indices, load_batch, to_batch, valid_pixels
@@ -18,7 +21,11 @@ from .camvid import CamVid
 from .dataset import VOID, Dataset, Sample, check_sample
 from .folder import Folder
 from .images import read_image, read_label, save_image, save_label
+from .nyud import INPUTS, Nyud
 from .palette import colorize, voc_palette
+from .pascal_context import PascalContext
+from .sbd import Sbd, open_sbd
+from .siftflow import SiftFlow
 from .statistics import (
     ClassCounts,
     channel_statistics,
@@ -37,6 +44,7 @@ from .transforms import (
     resize_image,
     resize_label,
 )
+from .voc import Voc
 
 __all__ = [
     "VOID",
@@ -46,9 +54,14 @@ __all__ = [
     "ClassCounts",
     "Dataset",
     "Folder",
+    "Nyud",
+    "PascalContext",
     "Resized",
     "Sample",
+    "Sbd",
+    "SiftFlow",
     "Street",
+    "Voc",
     "batch_indices",
     "channel_statistics",
     "check_sample",
@@ -75,8 +88,16 @@ __all__ = [
 ]
 
 
+# What is read from the disk as it was published: name -> opener of (path, split).
+PUBLISHED: dict[str, Callable[[str, str], Dataset]] = {
+    "camvid": CamVid, "voc": Voc, "sbd": open_sbd,
+    **{kind: partial(Nyud, kind=kind) for kind in INPUTS},
+    "siftflow": SiftFlow, "siftflow-geo": partial(SiftFlow, labels="geometric"), "pascal-context": PascalContext,
+}
+
+
 def open_dataset(spec: str, split: str = "train", *, size: tuple[int, int] | None = None, seed: int = 0) -> Dataset:
-    """The data set that `spec` names: "street", "camvid:PATH" or "folder:PATH".
+    """The data set that `spec` names: "street", "folder:PATH", or one of PUBLISHED as "voc:PATH".
 
     `size` (H, W) is that of street's scenes (default 96x128). Files come in their own size: wrap them in `Resized`.
     `seed` chooses street's scenes, and which images of an unsplit folder are "val".
@@ -85,9 +106,10 @@ def open_dataset(spec: str, split: str = "train", *, size: tuple[int, int] | Non
     kind, colon, path = spec.partition(":")
     if spec == "street":
         return Street(split, size=size, seed=seed) if size else Street(split, seed=seed)
-    if kind == "camvid" and path:
-        return CamVid(path, split)
     if kind == "folder" and path:
         return Folder(path, split, seed=seed)
+    if kind in PUBLISHED and path:
+        return PUBLISHED[kind](path, split)
     hint = f"Did you mean folder:{spec}?" if not colon and Path(spec).is_dir() else "PATH is a folder of yours."
-    raise ValueError(f"data: expected street, camvid:PATH or folder:PATH, got {spec!r}. {hint}")
+    raise ValueError(f"data: expected street, folder:PATH or KIND:PATH with KIND among {', '.join(PUBLISHED)}, "
+                     f"got {spec!r}. {hint}")

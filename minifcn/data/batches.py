@@ -34,7 +34,8 @@ def to_batch(
 ) -> tuple[Array, Array]:
     """Samples of one size -> x (N, 3, H, W) in `dtype`, (image - mean) * scale, and target (N, H, W) int64.
 
-    `mean` and `scale` are numbers or (3,), red first, in units of 0..255.
+    Images of more channels come as x (N, channels, H, W). `mean` and `scale` are numbers or one number a channel, in
+    the image's own order and units: red first, 0..255.
     Raises ValueError for no samples, samples of several sizes, and pixels that are NaN or infinite.
     """
     if not samples:
@@ -90,7 +91,7 @@ def load_batch(
         if augmentation is not None:
             # NumPy pads seeds with zeros: without the 1, k = 0 would have the stream that shuffles epoch `step`.
             rng = np.random.default_rng([seed, step, k, 1])
-            image, label = augmentation(image, label, rng, fill=np.broadcast_to(mean, (3,)))
+            image, label = augmentation(image, label, rng, fill=np.broadcast_to(mean, image.shape[2:]))
         samples.append(Sample(image, label, name))
     return to_batch(samples, mean, scale, dtype)
 

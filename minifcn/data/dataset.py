@@ -19,7 +19,7 @@ VOID = 255  # the label of pixels that are neither trained on nor scored
 class Sample(NamedTuple):
     """One picture and its truth."""
 
-    image: Array  # (H, W, 3) uint8, RGB
+    image: Array  # (H, W, 3) uint8, RGB; (H, W, channels) uint8 or float32 where a data set has more to see
     label: Array  # (H, W) uint8, class numbers, 255 = void
     name: str
 
@@ -34,9 +34,14 @@ class Dataset:
         split: "train", "val", ...
         ignore_index: always 255; other void values are mapped to it when a file is read.
         notes: remarks for the user, each to be said once (for example: "palette read as indices").
+        channels: of an image: 3, more where depth comes beside the colours.
+        published_mean: the mean that the papers subtract, one number a channel in the order of the image (red first);
+            None where none was published.
     """
 
     ignore_index = VOID
+    channels = 3
+    published_mean: tuple[float, ...] | None = None
 
     def __init__(
         self,
@@ -78,29 +83,34 @@ class Dataset:
                 f"Numbers start at 0."
             )
         sample = self.load(number)
-        check_sample(sample, len(self.classes), *self.files(number))
+        check_sample(sample, len(self.classes), *self.files(number), channels=self.channels)
         return sample
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[index] for index in range(len(self)))
 
 
-def check_sample(sample: Sample, num_classes: int, image_file: str = "", label_file: str = "") -> None:
+def check_sample(
+    sample: Sample, num_classes: int, image_file: str = "", label_file: str = "", *, channels: int = 3
+) -> None:
     """Raises unless the sample is an RGB image with a label map of its size, of values 0..num_classes-1 or 255.
+
+    An image of more `channels` may also be float32: depth has more values than bytes have.
 
     Raises TypeError for another dtype than uint8, ValueError for shapes and label values; the message names the file.
     """
     image, label, name = sample
     image_file, label_file = image_file or name, label_file or name
     for what, array, file in (("image", image, image_file), ("label", label, label_file)):
-        if array.dtype != np.uint8:
+        if array.dtype != np.uint8 and not (what == "image" and channels > 3 and array.dtype == np.float32):
             raise TypeError(
                 f"data: expected the {what} in uint8, got {array.dtype} ({file}). "
                 f"Convert it with .astype(np.uint8), after scaling it to 0..255 if it is an image."
             )
-    if image.ndim != 3 or image.shape[2] != 3:
+    if image.ndim != 3 or image.shape[2] != channels:
+        kind = "an RGB image" if channels == 3 else "an image"
         raise ValueError(
-            f"data: expected an RGB image of shape (H, W, 3), got {image.shape} ({image_file}). "
+            f"data: expected {kind} of shape (H, W, {channels}), got {image.shape} ({image_file}). "
             f"Use read_image, which converts grey and transparent images."
         )
     if label.shape != image.shape[:2]:

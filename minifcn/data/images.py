@@ -70,6 +70,18 @@ def read_label(path: str | Path, colors: dict[tuple[int, int, int], int] | None 
     return numbers.astype(np.uint8), picture.mode == "P"
 
 
+def read_depth(path: str | Path) -> Array:
+    """The one channel of a depth map, (H, W) float64: whole numbers of any size, not only bytes.
+
+    Raises ValueError, naming the file, for unreadable files and for colour.
+    """
+    picture = _open("read_depth", path)
+    if picture.mode not in ("L", "F") and not picture.mode.startswith("I"):
+        raise ValueError(f"read_depth: expected one channel of depths, got mode {picture.mode} in {path}. "
+                         f"Save the depth as a 16-bit grey PNG.")
+    return np.array(picture, dtype=np.float64)
+
+
 def _labels_from_colors(rgb: Array, colors: dict[tuple[int, int, int], int] | None, path: str | Path) -> Array:
     """(H, W, 3) colours -> (H, W) class numbers."""
     if not colors:

@@ -14,8 +14,11 @@ from .dataset import VOID, Array, Dataset
 def channel_statistics(dataset: Dataset, limit: int | None = None) -> tuple[Array, Array]:
     """Mean (3,) and standard deviation (3,) of red, green and blue over all pixels, in units of 0..255.
 
-    `limit`: look only at so many samples, evenly spread (films put similar frames next to each other).
+    One number for each channel where images have more. `limit`: look only at so many samples, evenly spread (films put
+    similar frames next to each other).
     """
+    if dataset.channels != 3:
+        return _moments(dataset, limit)
     # 256 counts a channel hold everything: sums of whole numbers are exact, in whatever order the images come.
     histogram = np.zeros((3, 256), dtype=np.int64)
     for index in _spread(dataset, limit):
@@ -27,6 +30,18 @@ def channel_statistics(dataset: Dataset, limit: int | None = None) -> tuple[Arra
     mean = histogram @ values / pixels
     variance = (histogram * (values - mean[:, None]) ** 2).sum(axis=1) / pixels
     return mean, np.sqrt(variance)
+
+
+def _moments(dataset: Dataset, limit: int | None) -> tuple[Array, Array]:
+    """The same from sums, for images that are not bytes: mean (C,) and standard deviation (C,)."""
+    pixels, total, squares = 0, np.zeros(dataset.channels), np.zeros(dataset.channels)
+    for index in _spread(dataset, limit):
+        values = dataset[index].image.reshape(-1, dataset.channels).astype(np.float64)
+        pixels += len(values)
+        total += values.sum(axis=0)
+        squares += (values**2).sum(axis=0)
+    mean = total / pixels
+    return mean, np.sqrt(np.maximum(squares / pixels - mean**2, 0.0))
 
 
 class ClassCounts(NamedTuple):

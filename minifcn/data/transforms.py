@@ -11,18 +11,27 @@ import numpy as np
 from .dataset import VOID, Array
 
 Rng = int | np.random.Generator
-Pair = tuple[Array, Array]  # image (H, W, 3) uint8 and label (H, W) uint8
+Pair = tuple[Array, Array]  # image (H, W, 3) uint8 (or what else `Sample` allows) and label (H, W) uint8
 
 
 def resize_image(image: Array, size: tuple[int, int]) -> Array:
-    """(H, W, 3) -> (*size, 3) uint8, bilinear; when shrinking, Pillow averages over all pixels that it covers."""
+    """(H, W, C) -> (*size, C), bilinear; when shrinking, Pillow averages over all pixels that it covers.
+
+    The dtype, uint8 or float32, is kept.
+    """
     size = check_size("resize", size)
     if image.shape[:2] == size:
         return image
+    if image.shape[2] != 3:  # Pillow knows pictures of three channels, and of one
+        return np.stack([_resized(channel, size) for channel in np.moveaxis(image, 2, 0)], axis=2)
+    return _resized(image, size)
+
+
+def _resized(image: Array, size: tuple[int, int]) -> Array:
     from PIL import Image
 
-    resized = Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR)  # Pillow: width first
-    return np.array(resized)
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    return np.array(picture.resize((size[1], size[0]), Image.Resampling.BILINEAR))  # Pillow: width first
 
 
 def resize_label(label: Array, size: tuple[int, int]) -> Array:
@@ -75,8 +84,8 @@ def random_crop(
         raise ValueError(
             f"random_crop: expected a fill colour within 0..255, got {fill}. Give it in the image's units."
         )
-    new_image = np.empty((ch, cw, 3), dtype=np.uint8)
-    new_image[:] = np.rint(color)
+    new_image = np.empty((ch, cw, image.shape[2]), dtype=image.dtype)
+    new_image[:] = np.rint(color) if image.dtype == np.uint8 else color
     new_label = np.full((ch, cw), VOID, dtype=np.uint8)
     rows, columns = slice(max(0, top), min(h, top + ch)), slice(max(0, left), min(w, left + cw))  # in the image
     to_rows, to_columns = slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
