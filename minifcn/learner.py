@@ -19,7 +19,7 @@ from .data import Dataset
 from .fusion import fuse
 from .layers import SoftmaxCrossEntropy
 from .ops.check import Array
-from .prediction import Predictor
+from .prediction import Predictor, divided
 from .progress import Progress
 from .settings import Settings
 
@@ -65,13 +65,14 @@ class Learner:
         """Iteration `step`: forward, loss, backward, update. Returns the loss, the prediction and the truth."""
         x, target = self.batch(step)  # (N, 3, H, W), (N, H, W)
         self._draw_dropout(step)
-        scores = self.runner.forward(x, record=True)  # (N, K, H, W)
+        scores = self.runner.forward(*divided(self.net, x), record=True)  # (N, K, H, W)
         loss = float(self.loss.forward(scores, target, record=True))
         if not math.isfinite(loss):
             raise TrainingError(self._explain(loss, step, x))
         prediction = to_numpy(scores.argmax(axis=1))  # (N, H, W)
         del scores  # what has no name is freed as soon as the last layer has used it
-        self.runner.backward(self.loss.backward(1.0)[0], needs=(False,))  # nobody wants the photograph's gradient
+        nobody = (False,) * len(self.net.inputs)  # wants the photograph's gradient
+        self.runner.backward(self.loss.backward(1.0)[0], needs=nobody)
         self.optimizer.step(self.policy()(step))
         self.optimizer.zero_grad()
         return loss, prediction, to_numpy(target)
@@ -153,7 +154,7 @@ class Learner:
         self.runner.discard()
         self._draw_dropout(step)
         where = "the loss itself, on finite scores"
-        for name, value in self.net.walk(x):
+        for name, value in self.net.walk(*divided(self.net, x)):
             if hasattr(value, "dtype") and not bool(np.isfinite(to_numpy(value)).all()):
                 weights = self.net[name.split(".")[0]].parameters().values()
                 spoiled = any(not np.isfinite(to_numpy(p.data)).all() for p in weights)
@@ -166,8 +167,8 @@ class Learner:
 
 def _open_both(settings: Settings) -> tuple[Dataset, Dataset]:
     """The training images, resized and kept in memory, and the validation images as they are."""
-    train_data = data.open_dataset(settings.data, "train", size=settings.size, seed=settings.seed)
-    val_data = data.open_dataset(settings.data, "val", size=settings.size, seed=settings.seed)
+    train_data = data.open_dataset(settings.data, settings.splits[0], size=settings.size, seed=settings.seed)
+    val_data = data.open_dataset(settings.data, settings.splits[1], size=settings.size, seed=settings.seed)
     resized = data.Resized(train_data, settings.size) if settings.size else train_data
     return data.Cached(resized), data.Cached(val_data)
 

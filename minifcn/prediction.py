@@ -30,13 +30,13 @@ class Preprocessing:
     """What was done to each picture before the network saw it. The default passes pixels on as they are, 0..255.
 
     Attributes:
-        mean, scale: (3,), x = (pixel - mean) * scale.
+        mean, scale: one number a channel, or one for all, x = (pixel - mean) * scale.
         size: (H, W) that pictures were resized to, None for their own size.
         channel_order: "RGB", or "BGR" for networks from Caffe.
     """
 
-    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
-    scale: tuple[float, ...] = (1.0, 1.0, 1.0)
+    mean: tuple[float, ...] = (0.0,)
+    scale: tuple[float, ...] = (1.0,)
     size: tuple[int, int] | None = None
     channel_order: str = "RGB"
 
@@ -48,11 +48,11 @@ class Preprocessing:
                    tuple(size) if size else None, meta.get("channel_order", cls.channel_order))
 
     def __call__(self, image: Array, dtype: Any) -> Array:
-        """image (H, W, 3) uint8 RGB -> x (1, 3, H or size, W or size)."""
+        """image (H, W, C), RGB first -> x (1, C, H or size, W or size)."""
         if self.size is not None:
             image = resize_image(image, self.size)
-        if self.channel_order == "BGR":
-            image = image[:, :, ::-1]
+        if self.channel_order == "BGR":  # what may come beside the colours stays where it is
+            image = np.concatenate((image[:, :, 2::-1], image[:, :, 3:]), axis=2)
         blank = np.full(image.shape[:2], VOID, np.uint8)
         return to_batch([Sample(image, blank, "image")], self.mean, self.scale, dtype)[0]
 
@@ -92,7 +92,7 @@ class Predictor:
         weight = next(iter(self.net.parameters().values())).data
         x = Preprocessing.from_meta(self.meta)(image, weight.dtype)  # (1, 3, h, w)
         with evaluation_mode(self.net), np.errstate(over="ignore", invalid="ignore"):  # what comes out is looked at
-            y = self._runner.forward(_beside(x, weight), record=False)  # (1, K, h, w)
+            y = self._runner.forward(*divided(self.net, _beside(x, weight)), record=False)  # (1, K, h, w)
         size = size or image.shape[:2]
         if y.shape[2:] != tuple(size):
             y, _ = ops.resize_bilinear(y, output_size=size)
@@ -139,6 +139,18 @@ def checkpoint_of(path: str | os.PathLike) -> Path:
             return path / name
     raise FileNotFoundError(f"load: expected best.safetensors or last.safetensors in {path}, got neither. "
                             f"Give the folder that `minifcn train --out` wrote.")
+
+
+def divided(net: Graph, x: Array) -> tuple[Array, ...]:
+    """x (N, C, H, W) for a network of several inputs, such as colour and depth: to each an equal part of the channels.
+
+    Raises ValueError if C is no multiple of their number.
+    """
+    count = len(net.inputs)
+    if x.shape[1] % count:
+        raise ValueError(f"predict: expected as many channels for each of the inputs {', '.join(net.inputs)}, got "
+                         f"{x.shape[1]} channels. Choose the data set that the network was made for.")
+    return tuple(np.split(x, count, axis=1)) if count > 1 else (x,)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,8 @@ class Settings:
 
     Attributes:
         model, width, padding: the network; see `minifcn.models`. Padding None: "same" where the model has the choice.
-        data: "street", "camvid:PATH" or "folder:PATH".
+        data: "street", "folder:PATH" or a published data set such as "voc:PATH".
+        splits: what it is trained and what it is validated on.
         size: (H, W) that every image is resized to, None for its own.
         crop: (H, W) that is cut out after that, None for all of it.
         flip, scale: random mirroring; smallest and largest random factor.
@@ -33,6 +34,7 @@ class Settings:
     width: float = 0.125
     padding: str | None = None
     data: str = "street"
+    splits: tuple[str, str] = ("train", "val")
     size: tuple[int, int] | None = None
     crop: tuple[int, int] | None = None
     flip: bool = True

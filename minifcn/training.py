@@ -161,11 +161,16 @@ class Training:
         scores = self.best_scores if finished else None
         scores = scores or score(predictor, learner.val_data)
         samples = [learner.val_data[index] for index in _spread(len(learner.val_data), SHOWN)]
-        rows = [(sample.image, sample.label, predictor.labels(sample.image)) for sample in samples]
+        rows = [(_colors(sample.image), sample.label, predictor.labels(sample.image)) for sample in samples]
         classes = learner.train_data.classes
         pictures.preview(folder.preview, rows, classes, learner.train_data.palette, mean_iou=scores.mean_iou)
         drawn = pictures.curves(folder.curves, folder.records())
         return Result(scores, classes, self.step, self.seconds, finished, folder, drawn)
+
+
+def _colors(image: np.ndarray) -> np.ndarray:
+    """What a person can look at of an image: its first three channels."""
+    return image[:, :, :3].astype(np.uint8)
 
 
 def _spread(count: int, wanted: int) -> list[int]:

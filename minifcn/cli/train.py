@@ -30,6 +30,7 @@ def add_to(commands: Any) -> None:
     earlier.add_argument("--overwrite", action="store_true", default=False, help="replace the run in --out")
     what = parser.add_argument_group("what")
     what.add_argument("--data", metavar="DATA", help=f"{DATA_HELP}; {_default('data')}")
+    what.add_argument("--splits", nargs=2, metavar=("TRAIN", "VAL"), help="parts of the data; default train val")
     what.add_argument("--model", metavar="NAME", help=f"see `minifcn models`; {_default('model')}")
     what.add_argument("--width", type=positive, help=f"times the paper's channels; {_default('width')}")
     what.add_argument("--padding", choices=("same", "paper"), help="same (default) or the paper's 100 pixels")
