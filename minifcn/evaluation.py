@@ -2,40 +2,51 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .data import Dataset, open_dataset
 from .graph import Graph
 from .metrics import ConfusionMatrix, Scores
 from .prediction import Predictor, frozen
+from .trimap import Trimaps
 
 
 def evaluate(
     source: Graph | Predictor | str | os.PathLike, data: Dataset | str, split: str = "val",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None, *,
+    trimap: Sequence[int] = (), boundary: str | None = None,
 ) -> dict[str, Any]:
     """Score a network, a checkpoint file or a run folder on a data set.
 
     Args:
         data: a Dataset, or what `--data` takes; for the latter `split` says which part of it.
         progress: called with (images done, images in all) after each image.
+        trimap: widths in pixels of bands around outlines that are scored too, see `minifcn.trimap`.
+        boundary: what an outline is, "void" or "change"; by default "void" for data sets with void borders (VOC).
 
-    Returns pixel_accuracy, mean_accuracy, mean_iou, fw_iou, iou (by class name), absent (class names), images, seconds.
-    Raises ValueError if the network's classes are not the data set's.
+    Returns pixel_accuracy, mean_accuracy, mean_iou, fw_iou, iou (by class name), absent (class names), images, seconds;
+    with `trimap` also a list of that name: width, boundary, pixels, and the scores if there are pixels.
+    Raises ValueError if the network's classes are not the data set's, and for other widths and boundaries.
     """
     predictor = Predictor.open(source)
     dataset = data if isinstance(data, Dataset) else _open(data, split, predictor)
     check_classes(predictor, dataset)
     start = time.perf_counter()
-    scores = score(predictor, dataset, progress)
-    return scores.as_dict(dataset.classes) | {"images": len(dataset), "seconds": time.perf_counter() - start}
+    bands = Trimaps(len(dataset.classes), trimap, boundary or ("void" if dataset.void_borders else "change"))
+    facts = score(predictor, dataset, progress, bands).as_dict(dataset.classes)
+    facts |= {"images": len(dataset), "seconds": time.perf_counter() - start}
+    return facts | ({"trimap": bands.as_list(dataset.classes)} if trimap else {})
 
 
 def score(
-    predictor: Predictor, dataset: Dataset, progress: Callable[[int, int], None] | None = None
+    predictor: Predictor, dataset: Dataset, progress: Callable[[int, int], None] | None = None,
+    bands: Trimaps | None = None,
 ) -> Scores:
-    """The scores of `evaluate` as an object, without looking at names. A truth of only void is passed over."""
+    """The scores of `evaluate` as an object, without looking at names; `bands` are filled on the way.
+
+    A truth of only void is passed over.
+    """
     matrix = ConfusionMatrix(len(dataset.classes))
     with frozen(predictor.net):
         for index in range(len(dataset)):
@@ -44,7 +55,10 @@ def score(
             if len(scores) != len(dataset.classes):
                 raise ValueError(f"evaluate: expected a network of {len(dataset.classes)} classes, as {dataset.name} "
                                  f"has, got one of {len(scores)}. Choose the data set that it was trained on.")
-            matrix.add(scores.argmax(axis=0), sample.label)
+            labels = scores.argmax(axis=0)
+            for counts in (matrix, bands):
+                if counts is not None:
+                    counts.add(labels, sample.label)
             if progress is not None:
                 progress(index + 1, len(dataset))
     return matrix.scores()

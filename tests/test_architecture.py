@@ -27,7 +27,7 @@ RUNGS = (
     {"graph", "wiring", "coordinates", "fusion", "surgery", "shapes"},
     {"models", "optim"},
     {"testing", "gradients"},
-    {"data", "metrics", "pictures", "progress", "interrupt"},
+    {"data", "metrics", "trimap", "pictures", "progress", "interrupt"},
     {"weights", "gradcheck"},
     {"training", "learner", "runs", "evaluation", "prediction", "explain"},
     {"cli", "__main__"},
@@ -43,6 +43,7 @@ MAY_ONLY_IMPORT = {
     "settings": set(),
     "data": {"arrays", "files"},
     "metrics": {"arrays"},
+    "trimap": {"arrays", "metrics"},
     "pictures": {"data"},
     "progress": {"data"},
     "interrupt": set(),
@@ -50,7 +51,7 @@ MAY_ONLY_IMPORT = {
 
 # Written by hand means: from NumPy and Python alone. (CuPy comes in with the arrays; nobody else imports it.)
 BY_HAND = {"kernels", "arrays", "ops", "init", "layers", "graph", "wiring", "coordinates", "fusion", "surgery",
-           "shapes", "models", "optim", "metrics", "testing", "gradients"}
+           "shapes", "models", "optim", "metrics", "trimap", "testing", "gradients"}
 KERNELS_MAY_ADD = {"cpu": {"numba", "llvmlite", "filelock"}, "cuda": {"cupy"}}
 
 Import = namedtuple("Import", "file line room ours target")  # target: a room if it is ours, else a package

@@ -3,19 +3,31 @@
 import argparse
 from typing import Any
 
-from .options import DATA_HELP, add_json, add_speed, print_json, show_scores, speed_of
+from .options import DATA_HELP, add_json, add_speed, count, print_json, show_scores, speed_of
+
+EXAMPLES = """\
+examples:
+  minifcn evaluate runs/first --data street --json
+  minifcn evaluate runs/first --data street --trimap 1 2 5 10
+  minifcn evaluate runs/voc --data sbd:PATH --split seg11valid
+"""
 
 
 def add_to(commands: Any) -> None:
     parser = commands.add_parser(
         "evaluate", help="score a trained network", description=__doc__,
-        epilog="example:\n  minifcn evaluate runs/first --data street --json",
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run)
     parser.add_argument("source", metavar="RUN_OR_FILE", help="a run folder (its best checkpoint) or a checkpoint file")
     parser.add_argument("--data", required=True, help=DATA_HELP)
     parser.add_argument("--split", default="val", help="default val")
+    parser.add_argument("--trimap", type=count, nargs="+", default=(), metavar="W",
+                        help="score also in bands of W pixels on each side of the outlines")
+    parser.add_argument("--boundary", choices=("void", "change"),
+                        help="what an outline is: the void border around objects (default for voc), or where one class "
+                             "meets another (default for others)")
     add_speed(parser)
     add_json(parser)
 
@@ -36,10 +48,29 @@ def run(arguments: argparse.Namespace) -> int:
                 started = True
             progress.update(done)
 
-        scores = evaluate(predictor, arguments.data, arguments.split, report)
+        scores = evaluate(predictor, arguments.data, arguments.split, report,
+                          trimap=arguments.trimap, boundary=arguments.boundary)
     if arguments.json:
         print_json(scores)
     else:
         show_scores(scores)
+        if arguments.trimap:
+            _show_bands(scores["trimap"])
         print(f"{scores['images']} images in {scores['seconds']:.1f} s")
     return 0
+
+
+def _show_bands(rows: list[dict[str, Any]]) -> None:
+    """How the scores fall towards the outlines."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("band", "pixels", "pixel accuracy", "mean IoU", box=None, pad_edge=False)
+    for column in table.columns:
+        column.justify = "right"
+    for row in rows:
+        figures = (f"{row[key]:.3f}" if row["pixels"] else "-" for key in ("pixel_accuracy", "mean_iou"))
+        table.add_row(f"{row['width']} px", f"{row['pixels']:,}", *figures)
+    what = "a void pixel" if rows[0]["boundary"] == "void" else "a pixel of another class"
+    print(f"\nof the pixels that are so near to {what}:")
+    Console().print(table)

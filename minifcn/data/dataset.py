@@ -37,11 +37,13 @@ class Dataset:
         channels: of an image: 3, more where depth comes beside the colours.
         published_mean: the mean that the papers subtract, one number a channel in the order of the image (red first);
             None where none was published.
+        void_borders: whether a line of void runs around every object, as in VOC.
     """
 
     ignore_index = VOID
     channels = 3
     published_mean: tuple[float, ...] | None = None
+    void_borders = False
 
     def __init__(
         self,

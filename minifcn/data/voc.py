@@ -37,6 +37,7 @@ class Voc(Dataset):
     """
 
     published_mean = MEAN
+    void_borders = True
 
     def __init__(self, root: str | Path, split: str = "train", names: list[str] | None = None) -> None:
         super().__init__("voc", CLASSES, voc_palette(len(CLASSES)), split, VOID_COLOR)
