@@ -35,19 +35,20 @@ def trimap(label: Array, width: int, *, boundary: str = "change", ignore_index: 
 
     Returns (H, W) bool. Raises ValueError for another width or boundary, TypeError for labels that are no integers.
     """
-    label = np.asarray(label)
+    from scipy.ndimage import maximum_filter, minimum_filter
+
+    label, window = np.asarray(label), 2 * width + 1
     _check(width, boundary)
     if label.ndim != 2 or label.dtype.kind not in "iu":
         raise TypeError(f"trimap: expected labels (H, W) of an integer dtype, got shape {label.shape}, {label.dtype}. "
                         f"Pass one label map.")
     valid = label != ignore_index
     if boundary == "void":
-        return valid & _largest(~valid, width)
+        return valid & maximum_filter(~valid, window, mode="nearest")
     # Two classes are in a window if its largest class number is not its smallest; void is neither.
-    numbers = label.astype(np.int64)
-    low, high = np.iinfo(np.int64).min, np.iinfo(np.int64).max
-    largest = _largest(np.where(valid, numbers, low), width)
-    smallest = ~_largest(~np.where(valid, numbers, high), width)  # ~n = -1 - n turns the order round
+    numbers, limits = label.astype(np.int32), np.iinfo(np.int32)
+    largest = maximum_filter(np.where(valid, numbers, limits.min), window, mode="nearest")
+    smallest = minimum_filter(np.where(valid, numbers, limits.max), window, mode="nearest")
     return valid & (largest != smallest)
 
 
@@ -81,16 +82,6 @@ class Trimaps:
             row: dict[str, Any] = {"width": width, "boundary": self.boundary, "pixels": pixels}
             rows.append(row | (matrix.scores().as_dict(class_names) if pixels else {}))
         return rows
-
-
-def _largest(values: Array, width: int) -> Array:
-    """(H, W) -> (H, W): the largest value in the square of 2 * width + 1 around each pixel, cut off at the edges."""
-    for axis in (0, 1):  # a maximum over a square is one over columns of maxima over rows
-        lowest = np.zeros((), values.dtype) if values.dtype == bool else np.iinfo(values.dtype).min
-        edges = [(width, width) if axis == k else (0, 0) for k in (0, 1)]
-        padded = np.pad(values, edges, constant_values=lowest)
-        values = np.lib.stride_tricks.sliding_window_view(padded, 2 * width + 1, axis=axis).max(axis=-1)
-    return values
 
 
 def _check(width: int, boundary: str) -> None:

@@ -51,7 +51,7 @@ MAY_ONLY_IMPORT = {
 
 # Written by hand means: from NumPy and Python alone. (CuPy comes in with the arrays; nobody else imports it.)
 BY_HAND = {"kernels", "arrays", "ops", "init", "layers", "graph", "wiring", "coordinates", "fusion", "surgery",
-           "shapes", "models", "optim", "metrics", "trimap", "testing", "gradients"}
+           "shapes", "models", "optim", "metrics", "testing", "gradients"}
 KERNELS_MAY_ADD = {"cpu": {"numba", "llvmlite", "filelock"}, "cuda": {"cupy"}}
 
 Import = namedtuple("Import", "file line room ours target")  # target: a room if it is ours, else a package
