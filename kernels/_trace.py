@@ -46,8 +46,7 @@ class Traced:
 
 
 def _line(name: str, args: tuple, result: Any, seconds: float) -> str:
-    given = [a for a in args if hasattr(a, "nbytes")]
-    made = [a for a in (result if isinstance(result, tuple) else (result,)) if hasattr(a, "nbytes")]
+    given, made = _arrays(args), _arrays(result if isinstance(result, tuple) else (result,))
     shapes = " ".join("x".join(map(str, a.shape)) for a in given if a.ndim)
     parts = [name, shapes, *_chosen, f"{seconds * 1e3:.3f} ms"]
     flops = _flops(name, args, result)
@@ -55,6 +54,12 @@ def _line(name: str, args: tuple, result: Any, seconds: float) -> str:
         parts.append(f"{flops / seconds / 1e9:.0f} GFLOP/s")
     parts.append(f"{sum(a.nbytes for a in (*given, *made)) / seconds / 1e9:.1f} GB/s")
     return "  ".join(parts)
+
+
+def _arrays(values: Any) -> list[Any]:
+    """Those among some values, and in lists among them: an optimiser's step has one for each parameter."""
+    flat = [a for value in values for a in (value if isinstance(value, list) else (value,))]
+    return [a for a in flat if hasattr(a, "nbytes")]
 
 
 def _flops(name: str, args: tuple, result: Any) -> int:

@@ -21,6 +21,8 @@ import numpy as np
 from .kernels import array_module, kernels_for
 from .layers.base import Array, Parameter
 
+Arrays, Rates = list[Any], list[float]
+
 
 class Optimizer:
     """What SGD and Adam share: the parameters, and some arrays of the same shapes that they remember from step to step.
@@ -57,14 +59,12 @@ class Optimizer:
         for name, p in moving.items():
             _check_ready(who, name, p)
         self._begin_step()
-        for name, p in moving.items():
-            memory = [self._memory[f"{slot}.{name}"] for slot in self.slots]
-            # Kernels update in place and want rows that follow each other: nearly always these are p's own arrays.
-            given: tuple[Any, ...] = (p.data, p.grad)
-            data, gradient = (array if array.flags.c_contiguous else array.copy() for array in given)
-            self._update(data, gradient, memory, lr * float(p.lr_mult), self.weight_decay * float(p.decay_mult))
-            if data is not p.data:
-                p.data[...] = data
+        for dtype in dict.fromkeys(p.data.dtype for p in moving.values()):  # of nearly every network there is but one
+            alike = {name: p for name, p in moving.items() if p.data.dtype == dtype}
+            memory = [[self._memory[f"{slot}.{name}"] for name in alike] for slot in self.slots]
+            self._update([p.data for p in alike.values()], [p.grad for p in alike.values()], memory,
+                         [lr * float(p.lr_mult) for p in alike.values()],
+                         [self.weight_decay * float(p.decay_mult) for p in alike.values()])
 
     def zero_grad(self) -> None:
         """Forget all gradients, before the next backward adds to them."""
@@ -100,9 +100,13 @@ class Optimizer:
     def _begin_step(self) -> None:
         """Called once a step, before the parameters."""
 
-    def _update(self, data: Array, gradient: Array, memory: list[Array], lr: float, decay: float) -> None:
-        """Change `data` and `memory` in place; all of them are C-contiguous."""
-        raise NotImplementedError(f"{type(self).__name__}: write _update(self, data, gradient, memory, lr, decay)")
+    def _update(self, parameters: Arrays, gradients: Arrays, memory: list[Arrays], lrs: Rates, decays: Rates) -> None:
+        """Change `parameters` and `memory` in place: all of one dtype, `memory` with a list for each of the slots.
+
+        All in one call, because a call takes longer than to change the few numbers of most parameters.
+        """
+        raise NotImplementedError(f"{type(self).__name__}: write _update(self, parameters, gradients, memory, lrs, "
+                                  f"decays)")
 
     def _restore(self, state: Mapping[str, Array]) -> None:
         for name, array in self._memory.items():
@@ -135,8 +139,8 @@ class SGD(Optimizer):
         _check("SGD", "momentum", momentum, "from 0 to below 1", 0 <= momentum < 1)
         self.momentum = float(momentum)
 
-    def _update(self, data: Array, gradient: Array, memory: list[Array], lr: float, decay: float) -> None:
-        kernels_for(data).sgd_update(data, gradient, *memory, lr, self.momentum, decay)
+    def _update(self, parameters: Arrays, gradients: Arrays, memory: list[Arrays], lrs: Rates, decays: Rates) -> None:
+        kernels_for(parameters[0]).sgd_update(parameters, gradients, *memory, lrs, self.momentum, decays)
 
 
 class Adam(Optimizer):
@@ -173,8 +177,9 @@ class Adam(Optimizer):
     def _begin_step(self) -> None:
         self.steps += 1
 
-    def _update(self, data: Array, gradient: Array, memory: list[Array], lr: float, decay: float) -> None:
-        kernels_for(data).adam_update(data, gradient, *memory, lr, *self.betas, self.eps, decay, self.steps)
+    def _update(self, parameters: Arrays, gradients: Arrays, memory: list[Arrays], lrs: Rates, decays: Rates) -> None:
+        kernels_for(parameters[0]).adam_update(
+            parameters, gradients, *memory, lrs, *self.betas, self.eps, decays, self.steps)
 
     def _restore(self, state: Mapping[str, Array]) -> None:
         super()._restore(state)

@@ -258,26 +258,42 @@ def test_response_norm_windows_and_powers(rng, size, beta, dtype, tolerance):
 # Updates.
 
 
-def updated(folder, name, arrays, settings):
-    data, gradient, *memory = (a.copy(order="K") if a.flags.c_contiguous else a for a in arrays)
-    getattr(folder, name)(data, gradient, *memory, *settings)
-    return tuple(np.array(a) for a in (data, gradient, *memory))
+PARAMETERS = [(), (1,), (3, 5), (0, 4), (2, 3, 7, 11), (64,)]  # threads meet inside the largest
+
+
+def sgd(folder, parameters, gradients, velocities, _):
+    folder.sgd_update(parameters, gradients, velocities, [0.1, 0.2, 0.3, 0.4, 0.5, 0.0], 0.9, [0.01, 0, 0, 0, 0.02, 1])
+
+
+def adam(folder, parameters, gradients, firsts, seconds):
+    lrs = [0.1, 0.2, 0.3, 0.4, 0.5, 0.0]
+    folder.adam_update(parameters, gradients, firsts, seconds, lrs, 0.9, 0.99, 1e-6, [0.01, 0, 0, 0, 0.02, 1], 3)
+
+
+def drawn(rng, dtype):
+    """Parameters, gradients, first and second memory."""
+    lists = [[np.asarray(rng.normal(size=shape), dtype) for shape in PARAMETERS] for _ in range(3)]
+    return *lists, [np.asarray(rng.uniform(0.1, 1, shape), dtype) for shape in PARAMETERS]
 
 
 @DTYPES
-@pytest.mark.parametrize("shape", [(), (1,), (3, 5), (2, 3, 7, 11), (0, 4)])
-def test_updates_as_the_reference(rng, shape, dtype, tolerance):
-    data, gradient, first = (np.asarray(rng.normal(size=shape), dtype) for _ in range(3))
-    second = np.asarray(rng.uniform(0.1, 1, shape), dtype)
-    for name, arrays, settings in (("sgd_update", (data, gradient, first), (0.1, 0.9, 0.01)),
-                                   ("adam_update", (data, gradient, first, second), (0.1, 0.9, 0.99, 1e-6, 0.01, 3))):
-        compare(updated(cpu, name, arrays, settings), updated(reference, name, arrays, settings), tolerance)
+@pytest.mark.parametrize("update", [sgd, adam])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_updates_as_the_reference(rng, update, threads, dtype, tolerance):
+    found = drawn(rng, dtype)
+    expected = [[a.copy() for a in arrays] for arrays in found]
+    with use_threads(threads):
+        update(cpu, *found)
+    update(reference, *expected)
+    for one, other in zip(found, expected, strict=True):
+        compare(tuple(one), tuple(other), tolerance)
 
 
 @pytest.mark.parametrize("change", range(4))
 def test_updates_happen_in_place_whatever_the_layout(rng, change):
-    data, gradient, velocity = (rng.normal(size=(3, 4, 5)).astype(np.float32) for _ in range(3))
-    expected = updated(reference, "sgd_update", (data, gradient, velocity), (0.1, 0.9, 0.01))
-    data, gradient, velocity = (layouts(a)[change] for a in (data, gradient, velocity))
-    cpu.sgd_update(data, gradient, velocity, 0.1, 0.9, 0.01)
-    compare((data, gradient, velocity), expected, 1e-6)
+    start = [[rng.normal(size=shape).astype(np.float32) for shape in ((3, 4, 5), (2, 7))] for _ in range(3)]
+    found = [[layouts(a.copy())[change] for a in arrays] for arrays in start]
+    for folder, (parameters, gradients, velocities) in ((reference, start), (cpu, found)):
+        folder.sgd_update(parameters, gradients, velocities, [0.1, 0.2], 0.9, [0.01, 0.0])
+    for one, other in zip(found, start, strict=True):
+        compare(tuple(one), tuple(other), 1e-6)

@@ -264,10 +264,10 @@ def check_updates(case):
 
     def run(dtype):
         g, passes = gradient.astype(dtype), kernels_for(gradient)
-        sgd, adam = [a.astype(dtype) for a in (data, velocity)], [a.astype(dtype) for a in (data, first, second)]
-        passes.sgd_update(sgd[0], g, sgd[1], lr, 0.9, decay)
-        passes.adam_update(adam[0], g, *adam[1:], lr, 0.9, 0.999, 1e-8, decay, step)
-        return sgd + adam
+        sgd, adam = [[a.astype(dtype)] for a in (data, velocity)], [[a.astype(dtype)] for a in (data, first, second)]
+        passes.sgd_update(sgd[0], [g], sgd[1], [lr], 0.9, [decay])
+        passes.adam_update(adam[0], [g], *adam[1:], [lr], 0.9, 0.999, 1e-8, [decay], step)
+        return [array for (array,) in sgd + adam]
 
     agree(run)
 

@@ -1,4 +1,4 @@
-"""The optimisers' steps on whole arrays. All but the gradient change in place.
+"""The optimisers' steps on whole arrays, one parameter after the other. All but the gradients change in place.
 
 The largest parameter of a paper-size network takes 400 MB, so temporary arrays of its shape are made sparingly.
 """
@@ -6,28 +6,31 @@ The largest parameter of a paper-size network takes 400 MB, so temporary arrays 
 from .. import array_module
 
 
-def sgd_update(data, gradient, velocity, lr, momentum, decay):
-    """velocity = momentum * velocity + lr * (gradient + decay * data);  data = data - velocity."""
-    change = _with_decay(data, gradient, decay)
-    change *= lr
-    velocity *= momentum
-    velocity += change
-    data -= velocity
+def sgd_update(parameters, gradients, velocities, lrs, momentum, decays):
+    """velocity = momentum * velocity + lr * (gradient + decay * parameter);  parameter = parameter - velocity."""
+    for data, gradient, velocity, lr, decay in zip(parameters, gradients, velocities, lrs, decays, strict=True):
+        change = _with_decay(data, gradient, decay)
+        change *= lr
+        velocity *= momentum
+        velocity += change
+        data -= velocity
 
 
-def adam_update(data, gradient, first, second, lr, beta1, beta2, eps, decay, step):
+def adam_update(parameters, gradients, firsts, seconds, lrs, beta1, beta2, eps, decays, step):
     """Adam (Kingma, Ba 2015, algorithm 1); step counts from 1."""
     share1, share2 = 1 - beta1**step, 1 - beta2**step
-    g = _with_decay(data, gradient, decay)
-    first *= beta1
-    first += (1 - beta1) * g
-    g *= g
-    g *= 1 - beta2
-    second *= beta2
-    second += g
-    usual = array_module(data).sqrt(second / share2)  # the usual size of the gradient, number by number
-    usual += eps
-    data -= lr / share1 * first / usual
+    arrays = zip(parameters, gradients, firsts, seconds, lrs, decays, strict=True)
+    for data, gradient, first, second, lr, decay in arrays:
+        g = _with_decay(data, gradient, decay)
+        first *= beta1
+        first += (1 - beta1) * g
+        g *= g
+        g *= 1 - beta2
+        second *= beta2
+        second += g
+        usual = array_module(data).sqrt(second / share2)  # the usual size of the gradient, number by number
+        usual += eps
+        data -= lr / share1 * first / usual
 
 
 def _with_decay(data, gradient, decay):
