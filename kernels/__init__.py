@@ -40,7 +40,9 @@ def array_module(x: Any) -> ModuleType:
     cupy = sys.modules.get("cupy")
     if cupy is not None and isinstance(x, cupy.ndarray):
         return cupy
-    return importlib.import_module("numpy")
+    import numpy  # not above: most of this package's users begin with `--help`, which needs none of it
+
+    return numpy
 
 
 @contextlib.contextmanager

@@ -51,7 +51,7 @@ def softmax_cross_entropy_grad(x, target, weight, log_sum_exp, ignore_index, sca
 def _blocks_and_grain(x):
     _, classes, h, w = x.shape
     blocks = pieces_in(h * w, BLOCK)
-    return blocks, grain_of(classes * h * w, blocks, 16)  # a number takes as long as copying a few
+    return blocks, grain_of(classes * h * w, blocks, 10)  # a number takes as long as copying a few
 
 
 def _maps(x):
