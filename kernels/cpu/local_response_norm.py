@@ -10,6 +10,9 @@ The power costs more than all sums. For beta = 3/4, which every published networ
 division; any other goes by exp and log.
 
 Bytes a number, float32: forward 12, backward 16. Workspace: 2 rings + 1 row for each thread.
+
+Measured (2026-11, two threads, Zen 4) against a copy of as many bytes: 12 GB/s forward and backward on
+64x224x224, 48 and 47 % of its speed, and 40 % on 512x14x14: the square roots and the division set the pace.
 """
 
 import numpy as np
