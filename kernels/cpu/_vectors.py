@@ -70,17 +70,26 @@ def transpose_some(typing, target, target_row, count, source, source_row, first,
     return types.void(target, steps, steps, source, steps, steps, steps), build
 
 
-@intrinsic
-def fetch(typing, source):
-    """Begin to bring the cache line at `source` from memory; nothing happens if it is there, or if it is nobody's."""
+def _fetch(to_write, level):
+    """An instruction for numba that begins to bring the cache line at `source` to a level of the caches.
 
-    def build(context, builder, signature, args):
-        kind = ir.FunctionType(ir.VoidType(), [args[0].type, INT32, INT32, INT32])
-        call = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        builder.call(call, [args[0], INT32(0), INT32(3), INT32(1)])  # to read, to keep, data
-        return context.get_dummy_value()
+    Nothing happens if it is there, or if it is nobody's.
+    """
 
-    return types.void(source), build
+    @intrinsic
+    def fetch(typing, source):
+        def build(context, builder, signature, args):
+            kind = ir.FunctionType(ir.VoidType(), [args[0].type, INT32, INT32, INT32])
+            call = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+            builder.call(call, [args[0], INT32(int(to_write)), INT32(4 - level), INT32(1)])  # 3: innermost; 1: data
+            return context.get_dummy_value()
+
+        return types.void(source), build
+
+    return fetch
+
+
+fetch, fetch_second_level, fetch_to_write = _fetch(False, 1), _fetch(False, 2), _fetch(True, 1)
 
 
 def _transpose(builder, lanes, target, target_row, source, source_row, store, load):
@@ -88,12 +97,12 @@ def _transpose(builder, lanes, target, target_row, source, source_row, store, lo
     for _ in range(lanes):
         square.append(load(source))
         source = builder.gep(source, [source_row])
-    for vector in _transposed(builder, square):
+    for vector in transposed(builder, square):
         store(vector, target)
         target = builder.gep(target, [target_row])
 
 
-def _transposed(builder, square):
+def transposed(builder, square):
     """Swap quarters, then quarters of quarters ...: element (r, s) goes to (s, r) bit by bit of r and s."""
     lanes = len(square)
     distance = lanes // 2

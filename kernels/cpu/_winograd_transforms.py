@@ -19,20 +19,22 @@ interleaved planes, in which neighbours are dh rows and dw columns apart; each i
 from ._compile import compiled
 from ._micro_kernel import at
 from ._processor import LANES
-from ._vectors import transpose_some, transpose_square
+from ._vectors import fetch_second_level, fetch_to_write, transpose_some, transpose_square
 from ._winograd import POINTS, TILE
 from ._winograd_vectors import (
     COLUMNS,
+    OUTPUT_RUN,
     RUN,
     copy_columns,
-    finish_output_line,
+    finish_square,
     transform_input_line,
     transform_output_line,
 )
 
-LINE = COLUMNS * LANES + 16  # odd number of cache lines; numbers from one line to the next
-ROWS = POINTS * LINE  # behind the lines: rows (LANES, ROW) of the picture, where they need copying first
-ROW = COLUMNS + 16  # an odd number of cache lines
+LINE = COLUMNS * LANES + 16  # odd number of cache lines; numbers from one line of inputs to the next
+OUTPUT_LINE = OUTPUT_RUN * POINTS * LANES + 16  # one of the 4 rows of outputs: six points of each tile
+ROWS = max(POINTS * LINE, TILE * OUTPUT_LINE)  # behind the lines: rows (LANES, ROW) of the picture, where they need
+ROW = COLUMNS + 16  # copying first; an odd number of cache lines
 SCRATCH = ROWS + LANES * ROW  # numbers of scratch memory that a thread needs
 
 
@@ -57,7 +59,7 @@ def transform_input(x, c0, start, stop, grid, panel, offset, row, plane, scratch
     tile = start
     while tile < stop:
         count = min(RUN, stop - tile, grid[1] - tile % grid[1])
-        read_lines(x, c0, tile, count, grid, POINTS, scratch)
+        read_lines(x, c0, tile, count, stop - start, grid, POINTS, scratch)
         for column in range(count * TILE + POINTS - TILE):
             place = at(scratch, column * LANES)
             transform_input_line(place, LINE, place, LINE)
@@ -77,16 +79,14 @@ def transform_output(panel, offset, row, plane, start, stop, grid, bias, floor, 
     """
     tile = start
     while tile < stop:
-        count = min(RUN, stop - tile, grid[1] - tile % grid[1])
+        count = min(OUTPUT_RUN, stop - tile, grid[1] - tile % grid[1])
+        _fetch_outputs(y, o0, tile, count, grid)
         for t in range(count):
             tile_place = offset + (tile - start + t) * row
-            for j in range(POINTS):
-                transform_output_line(at(panel, tile_place + j * POINTS * plane), plane,
-                                      at(scratch, j * LINE + t * TILE * LANES), LANES)
-        for column in range(count * TILE):
-            place = at(scratch, column * LANES)
-            finish_output_line(place, LINE, place, LINE, at(bias, o0), floor)
-        _write_lines(scratch, o0, tile, count, grid, y)
+            for i in range(POINTS):
+                transform_output_line(at(panel, tile_place + i * plane), POINTS * plane,
+                                      at(scratch, (t * POINTS + i) * LANES), OUTPUT_LINE)
+        _write_lines(scratch, at(bias, o0), floor, o0, tile, count, grid, y)
         tile += count
 
 
@@ -101,17 +101,24 @@ def _where(tile, grid):
 
 
 @compiled
-def read_lines(x, c0, tile, count, grid, size, lines):
+def read_lines(x, c0, tile, count, strip, grid, size, lines):
     """The `size` rows of x under a run of tiles, channels last; zeros outside of the picture.
 
-    `size` is 6 for inputs, whose tiles overlap, and 4 for gradients of outputs, whose tiles do not.
+    `size` is 6 for inputs, whose tiles overlap, and 4 for gradients of outputs, whose tiles do not. What is read next
+    is asked for meanwhile, as the processor cannot guess it: the following channels, or the first of the next `strip`.
     """
     channels, h, w = x.shape[1:]
     _, _, ph, pw, dh, dw = grid
     n, a, b, row, column = _where(tile, grid)
     left, columns = b + column * dw - pw, count * TILE + size - TILE
     direct = dw == 1 and c0 + LANES <= channels
+    following = _following(x, c0, tile, strip, grid)
     for j in range(size):
+        if dw == 1:
+            for r in range(LANES):
+                place = following + (r * h + j * dh) * w
+                fetch_second_level(at(x, place + 16))  # the second and the third cache line of the run: the one before
+                fetch_second_level(at(x, place + columns - 1))  # has fetched the first
         iy = a + (row + j) * dh - ph
         if not 0 <= iy < h:
             lines[j * LINE:(j + 1) * LINE] = 0
@@ -128,8 +135,33 @@ def read_lines(x, c0, tile, count, grid, size, lines):
 
 
 @compiled
-def _write_lines(lines, o0, tile, count, grid, y):
-    """Four lines of channels-last outputs to rows of y, as far as these reach."""
+def _following(x, c0, tile, strip, grid):
+    """Where the first pixel of `tile` lies in the LANES channels after c0, or of the same tile of the next strip."""
+    channels, h, w = x.shape[1:]
+    _, _, ph, pw, dh, dw = grid
+    c = c0 + LANES
+    if c >= channels:
+        c, tile = 0, tile + strip
+    n, a, b, row, column = _where(tile, grid)
+    return ((n * channels + c) * h + a + row * dh - ph) * w + b + column * dw - pw
+
+
+@compiled
+def _fetch_outputs(y, o0, tile, count, grid):
+    """Begin to bring what `_write_lines` will write: a cache line comes before a part of it is written."""
+    channels, oh, ow = y.shape[1:]
+    _, _, _, _, dh, dw = grid
+    n, a, b, row, column = _where(tile, grid)
+    for r in range(min(LANES, channels - o0)):
+        for i in range(TILE):
+            place = ((n * channels + o0 + r) * oh + a + (row + i) * dh) * ow + b + column * dw
+            for k in range(0, count * TILE, 16):
+                fetch_to_write(at(y, place + k))
+
+
+@compiled
+def _write_lines(lines, bias, floor, o0, tile, count, grid, y):
+    """The second half, along x: four lines of six points of `count` tiles to rows of y, as far as these reach."""
     channels, oh, ow = y.shape[1:]
     _, _, _, _, dh, dw = grid
     n, a, b, row, column = _where(tile, grid)
@@ -142,11 +174,11 @@ def _write_lines(lines, o0, tile, count, grid, y):
             break
         start = ((n * channels + o0) * oh + p) * ow + left
         for k in range(0, columns, LANES):
-            of = at(lines, i * LINE + k * LANES)
+            of = at(lines, i * OUTPUT_LINE + k // TILE * POINTS * LANES)
             if direct:
-                transpose_some(at(y, start + k), oh * ow, columns - k, of, LANES, 0, LANES)
+                finish_square(of, bias, floor, at(y, start + k), oh * ow, columns - k)
             else:
-                transpose_square(at(lines, ROWS + k), ROW, of, LANES)
+                finish_square(of, bias, floor, at(lines, ROWS + k), ROW, LANES)
         if not direct:
             _scatter(lines, min(LANES, channels - o0), columns, dw, y, start)
 

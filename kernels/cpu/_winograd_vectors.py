@@ -13,7 +13,7 @@ from numba.extending import intrinsic
 
 from ._micro_kernel import INT
 from ._processor import LANES
-from ._vectors import INT32, Masked, spread
+from ._vectors import INT32, Masked, spread, transposed
 from ._winograd import (
     POINTS,
     TILE,
@@ -24,8 +24,9 @@ from ._winograd import (
     output_line_adjoint,
 )
 
-RUN = 7  # tiles that are transformed together: their 30 columns are just below two squares of 16
-COLUMNS = (RUN * TILE + POINTS - TILE + LANES - 1) // LANES * LANES
+RUN = 7  # tiles of inputs that are transformed together: their 30 columns are just below two squares of 16
+OUTPUT_RUN = 8  # tiles of outputs: they do not overlap, and have 32
+COLUMNS = OUTPUT_RUN * TILE
 VECTOR = ir.VectorType(ir.FloatType(), LANES)
 
 
@@ -87,21 +88,31 @@ transform_filter_line_adjoint = _line(filter_line_adjoint, 6)  # 6 -> 3
 
 
 @intrinsic
-def finish_output_line(typing, a, a_step, b, b_step, bias, floor):
-    """transform_output_line, plus a vector of biases, and at least `floor`: 0 is ReLU, -infinity changes nothing."""
+def finish_square(typing, a, bias, floor, y, y_step, count):
+    """max(A^T m + bias, floor) of LANES/TILE tiles, whose 6 vectors of LANES channels lie one by one at a.
+
+    These are LANES pixels of LANES channels: a square that is turned over on its way, in registers. Pixels s < count of
+    channel r go to y[r*y_step + s]. floor: 0 is ReLU, -infinity changes nothing.
+    """
 
     def build(context, builder, signature, args):
-        a, a_step, b, b_step, bias, floor = args
-        read = [_Vector(builder, builder.load(_place(builder, a, a_step, i), align=4)) for i in range(6)]
+        a, bias, floor, y, y_step, count = args
         add = _Vector(builder, builder.load(_place(builder, bias, INT(0), 0), align=4))
         least = spread(builder, floor, LANES)
-        for i, result in enumerate(output_line(*read)):
-            value = (result + add).value
-            below = builder.fcmp_ordered("<", value, least)  # not true for NaN, which so stays
-            builder.store(builder.select(below, least, value), _place(builder, b, b_step, i), align=4)
+        pixels = []
+        for first in range(0, LANES // TILE * POINTS, POINTS):
+            read = [_Vector(builder, builder.load(_place(builder, a, INT(LANES), first + i), align=4))
+                    for i in range(POINTS)]
+            for result in output_line(*read):
+                value = (result + add).value
+                below = builder.fcmp_ordered("<", value, least)  # not true for NaN, which so stays
+                pixels.append(builder.select(below, least, value))
+        kept = Masked(builder, ir.FloatType(), INT(0), count)
+        for r, channel in enumerate(transposed(builder, pixels)):
+            kept.store(channel, builder.gep(y, [builder.mul(y_step, INT(r))]))
         return context.get_dummy_value()
 
-    return types.void(a, types.intp, b, types.intp, bias, types.float32), build
+    return types.void(a, bias, types.float32, y, types.intp, types.intp), build
 
 
 @intrinsic

@@ -17,7 +17,7 @@ from ._micro_kernel import REGISTERS, VECTORS, at, multiply_tile
 from ._processor import LANES
 from ._vectors import transpose_some
 from ._winograd import POINTS, POSITIONS, TAPS, TILE
-from ._winograd_transforms import LINE, RUN, SCRATCH, read_lines, transform_input
+from ._winograd_transforms import LINE, OUTPUT_RUN, SCRATCH, read_lines, transform_input
 from ._winograd_vectors import transform_filter_line_adjoint, transform_output_line_adjoint
 
 BLOCK = max(32, VECTORS * LANES)  # channels side by side
@@ -50,8 +50,8 @@ def _transform_gradient(gy, o0, start, stop, grid, panel, offset, row, plane, sc
     tiles_y, tiles_x, _, _, dh, dw = grid
     tile = start
     while tile < stop:
-        count = min(RUN, stop - tile, tiles_x - tile % tiles_x)
-        read_lines(gy, o0, tile, count, (tiles_y, tiles_x, 0, 0, dh, dw), TILE, scratch)
+        count = min(OUTPUT_RUN, stop - tile, tiles_x - tile % tiles_x)
+        read_lines(gy, o0, tile, count, stop - start, (tiles_y, tiles_x, 0, 0, dh, dw), TILE, scratch)
         for column in range(count * TILE):
             transform_output_line_adjoint(at(scratch, column * LANES), LINE, at(scratch, column * LANES), LINE)
         for t in range(count):
