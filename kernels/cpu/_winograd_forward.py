@@ -11,7 +11,7 @@ Workspace: fused FUSED_BYTES a thread, phased PHASED_BYTES and one block of M a 
 
 Distance from the limit (2026-11, AVX-512 with one multiply-add a cycle, 116 GFLOP/s a core): the matrix products run
 at 97 % of the peak. Whole layers on one core take 1.1 to 1.3 times the time of the products alone (256 channels at
-56x56, 128 at 112x112), 1.8 times with 64 channels at 224x224, where maps pass through main memory and 16 channels of
+56x56, 128 at 112x112), 1.7 times with 64 channels at 224x224, where maps pass through main memory and 16 channels of
 a pixel share few places of the cache. PyTorch, at 97 % of the peak, multiplies four times as often: 2.5 to 3.5 times
 as slow. 512 channels at 14x14 are bound by reading U, 38 MB: 1.8 to 2.7 times.
 """
