@@ -15,7 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ._compile import compiled
+from ._direct_columns import LINES
+from ._micro_kernel import at
 from ._threads import run
+from ._vectors import copy_run
 from .memory import empty
 
 SLACK = 16  # numbers behind the end of a plane: consecutive planes then do not meet in the same lines of the cache
@@ -86,24 +89,34 @@ def _take_apart(part, start, stop, x, planes, phases_h, phases_w, rows, pitch, s
         fi, v = r // rows, r % rows
         iy = v * sh + fi - ph
         for fj in range(phases_w):
-            at = ((fi * phases_w + fj) * rows + v) * pitch
+            begin = ((fi * phases_w + fj) * rows + v) * pitch
             first, last = _inside(w, pitch, sw, fj - pw)
             if iy < 0 or iy >= h:
-                planes[image, at : at + pitch] = zero
+                planes[image, begin : begin + pitch] = zero
+                continue
+            for u in range(first):
+                planes[image, begin + u] = zero
+            if sw == 1:
+                _copy(planes, image * planes.shape[1] + begin + first, x, (image * h + iy) * w + first + fj - pw,
+                      last - first)
             else:
-                for u in range(first):
-                    planes[image, at + u] = zero
-                _pick(x[image, iy, first * sw + fj - pw :], sw, planes[image, at + first : at + last])
-                for u in range(last, pitch):
-                    planes[image, at + u] = zero
+                _pick(x[image, iy, first * sw + fj - pw :], sw, planes[image, begin + first : begin + last])
+            for u in range(last, pitch):
+                planes[image, begin + u] = zero
+
+
+@compiled
+def _copy(planes, target, x, source, count):
+    """From number `source` of x to number `target` of the planes, in vectors."""
+    lanes = LINES // x.itemsize
+    for u in range(0, count, lanes):
+        copy_run(at(planes, target + u), at(x, source + u), min(lanes, count - u))
 
 
 @compiled
 def _pick(row, step, target):
     """target[u] = row[u * step]. Where the step is a constant, LLVM makes vectors of it."""
-    if step == 1:
-        _pick_each(row, 1, target)
-    elif step == 2:
+    if step == 2:
         _pick_each(row, 2, target)
     elif step == 4:
         _pick_each(row, 4, target)
@@ -124,13 +137,13 @@ def _put_together(part, start, stop, planes, gx, phases_h, phases_w, rows, pitch
         gx[image] = gx.dtype.type(0)
         for fi in range(phases_h):
             for fj in range(phases_w):
-                at = (fi * phases_w + fj) * rows * pitch
+                begin = (fi * phases_w + fj) * rows * pitch
                 first, last = _inside(w, pitch, sw, fj - pw)
                 for r in range(rows):
                     iy = r * sh + fi - ph
                     if 0 <= iy < h:
                         for u in range(first, last):
-                            gx[image, iy, u * sw + fj - pw] = planes[image, at + r * pitch + u]
+                            gx[image, iy, u * sw + fj - pw] = planes[image, begin + r * pitch + u]
 
 
 @compiled
