@@ -78,9 +78,10 @@ def _correlate(part, start, stop, by_filters, source, group_size, steps, pixel_p
                     k0, k1, first, last = pieces[piece]
                     _pack(weight, group * weight_group + f * weight_step, weight_places, lines, weight_step, here, k0,
                           k1, panel, width)
-                    for block in range(first, last):
-                        _sum_taps(source[image], group * group_size, steps, pixel_places, tap_blocks[block], k0, here,
-                                  s0, s1, ow, panel, total)
+                    for p in range(s0 // ow, (s1 - 1) // ow + 1):
+                        for block in range(first, last):
+                            _sum_taps(source[image], group * group_size, steps, pixel_places, tap_blocks[block], k0,
+                                      here, p, s0, s1, ow, panel, total)
                 if relu:
                     _rectify(total, s1 - s0)
                 store_sums(y[image], group * filters + f, here, s0, s1, total, panel)
@@ -97,24 +98,25 @@ def _fill(bias, f, filters, pixels, sums):
 
 
 @compiled
-def _sum_taps(source, begin, steps, pixel_places, block, panel_begin, filters, s0, s1, ow, panel, sums):
-    """sums[pixel, filter] += the taps of one block, for those pixels among s0..s1 that they concern."""
+def _sum_taps(source, begin, steps, pixel_places, block, panel_begin, filters, p, s0, s1, ow, panel, sums):
+    """sums[pixel, filter] += the taps of one block, for those pixels of row p among s0..s1 that they concern."""
     k0, k1, p0, p1, q0, q1 = block
+    if p < p0 or p >= p1:
+        return
     width = tile_width(sums)
     weights = at(panel, (k0 - panel_begin) * width)
-    for p in range(max(p0, s0 // ow), min(p1, (s1 - 1) // ow + 1)):
-        a, b = max(q0, s0 - p * ow), min(min(q1, ow), s1 - p * ow)
-        length = b - a
-        tiles = (length + MOST_ROWS - 1) // MOST_ROWS
-        for tile in range(tiles):
-            first, rows = a + share(tile, tiles, length), share(tile + 1, tiles, length) - share(tile, tiles, length)
-            numbers = at(source, begin + p * steps[0] + first * steps[1])
-            total = at(sums, (p * ow + first - s0) * width)
-            if filters > width // 2:
-                add_rows_by_table(rows, k1 - k0, numbers, steps[1], at(pixel_places, k0), weights, width, total, width)
-            else:
-                add_rows_by_table_narrow(rows, k1 - k0, numbers, steps[1], at(pixel_places, k0), weights, width, total,
-                                         width)
+    a, b = max(q0, s0 - p * ow), min(min(q1, ow), s1 - p * ow)
+    length = b - a
+    tiles = (length + MOST_ROWS - 1) // MOST_ROWS
+    for tile in range(tiles):
+        first, rows = a + share(tile, tiles, length), share(tile + 1, tiles, length) - share(tile, tiles, length)
+        numbers = at(source, begin + p * steps[0] + first * steps[1])
+        total = at(sums, (p * ow + first - s0) * width)
+        if filters > width // 2:
+            add_rows_by_table(rows, k1 - k0, numbers, steps[1], at(pixel_places, k0), weights, width, total, width)
+        else:
+            add_rows_by_table_narrow(rows, k1 - k0, numbers, steps[1], at(pixel_places, k0), weights, width, total,
+                                     width)
 
 
 @compiled

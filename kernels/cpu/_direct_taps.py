@@ -10,10 +10,13 @@ Sums for fewer pixels cost nothing more as long as a block has some hundred taps
 all pixels and any taps.
 """
 
+import functools
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+
+from ._direct_source import tap_offsets
 
 MOST_TAPS = 256  # of a block: 256 x 32 weights are 32 KiB
 FEWEST_TAPS = 64  # of a block that is worth its own
@@ -44,8 +47,13 @@ def sum_in_order(pixels, weights):
                 np.stack([k0, k1, *everywhere, *everywhere], 1), MOST_TAPS, True)
 
 
-def taps_of(offsets, channels, kh, kw, h, w, oh, ow, sh, sw, ph, pw, dh, dw):
-    """Taps of a convolution whose weight (.., channels, kh, kw) is in order of memory, as are `offsets` (K,)."""
+@functools.lru_cache(maxsize=64)  # to compute them takes as long as a small layer's sums; a network has few layers
+def taps_of(form, in_place, channels, kh, kw, h, w, oh, ow, sh, sw, ph, pw, dh, dw):
+    """Taps of a convolution whose weight (.., channels, kh, kw) is in order of memory, over an input of this Layout.
+
+    in_place: the input is in one plane, whatever the stride; else in planes of remainders.
+    """
+    offsets = tap_offsets(form, channels, kh, kw, *((1, 1) if in_place else (sh, sw)), dh, dw)
     offsets = offsets.reshape(channels, kh, kw)
     rows, columns = _inside(kh, h, oh, sh, ph, dh), _inside(kw, w, ow, sw, pw, dw)
     by_columns = _missed(columns, ow) > MISSED and kh * kw <= MOST_BLOCKS and channels >= FEWEST_TAPS
