@@ -8,6 +8,8 @@ so the input rows of one remainder a are a convolution of gy with stride 1 over 
 No multiplication is made with a zero between pixels. With stride 1 there is one remainder, and all taps belong to it.
 """
 
+import functools
+
 import numpy as np
 
 from ._choice import vectors_along
@@ -30,22 +32,29 @@ def grad_input(gy, weight, h, w, sh, sw, ph, pw, dh, dw, groups):
     taps_h, taps_w = _taps(kh, sh, ph, dh), _taps(kw, sw, pw, dw)
     first_h, last_h = _reach(taps_h)
     first_w, last_w = _reach(taps_w)
-    oh, ow = gy.shape[2:]
     source, form = padded(gy, rows + last_h - first_h, columns + last_w - first_w, -first_h, -first_w)
     parts = empty((sh * sw, n, channels * groups, rows, columns), gy.dtype)
-    o //= groups
-    for a in range(sh):
-        for b in range(sw):
-            t_h, i = taps_h[a]
-            t_w, j = taps_w[b]
-            filters = np.arange(o)
+    tables = _tables(form, o // groups, channels, *gy.shape[2:], kh, kw, rows, columns, sh, sw, ph, pw, dh, dw)
+    for part, taps in zip(parts, tables, strict=True):
+        correlate(source.reshape(n, -1), form.channel * (o // groups), (form.pitch, 1), taps, weight.ravel(), kh * kw,
+                  o // groups * channels * kh * kw, None, part, groups, relu=False)
+    return _interleave(parts, h, w, sh, sw)
+
+
+@functools.lru_cache(maxsize=64)  # as in `_direct_taps`
+def _tables(form, o, channels, oh, ow, kh, kw, rows, columns, sh, sw, ph, pw, dh, dw):
+    """The taps of each remainder, for o filters a group."""
+    taps_h, taps_w = _taps(kh, sh, ph, dh), _taps(kw, sw, pw, dw)
+    first_h, first_w = _reach(taps_h)[0], _reach(taps_w)[0]
+    filters = np.arange(o)
+    found = []
+    for t_h, i in taps_h:
+        for t_w, j in taps_w:
             pixels = (t_h - first_h)[:, None, None] * form.pitch + (t_w - first_w)[:, None] + filters * form.channel
             weights = i[:, None, None] * kw + j[:, None] + filters * channels * kh * kw  # (rows, columns, O)
             inside = _inside(t_h, oh, rows), _inside(t_w, ow, columns)
-            taps = sum_by_tap(pixels, weights, *inside, rows, columns)
-            correlate(source.reshape(n, -1), form.channel * o, (form.pitch, 1), taps, weight.ravel(), kh * kw,
-                      o * channels * kh * kw, None, parts[a * sw + b], groups, relu=False)
-    return _interleave(parts, h, w, sh, sw)
+            found.append(sum_by_tap(pixels, weights, *inside, rows, columns))
+    return found
 
 
 def _wasteful(oh, ow, h, w, sh, sw):
