@@ -1,4 +1,4 @@
-"""The compiled transposed convolution, by matrix products and by two short sums, against the reference's loops."""
+"""The compiled transposed convolution and its gradients against the reference's loops."""
 
 import importlib
 
@@ -11,9 +11,11 @@ from minifcn import init
 REFERENCE = importlib.import_module("minifcn.kernels.reference.conv")
 TRANSPOSED = importlib.import_module("minifcn.kernels.cpu._transposed")
 DIAGONAL = importlib.import_module("minifcn.kernels.cpu._transposed_diagonal")
+WINDOWS = importlib.import_module("minifcn.kernels.cpu._transposed_gradients")
 THREADS = importlib.import_module("minifcn.kernels.cpu._threads")
 reference_gx = numba.njit(REFERENCE.conv2d_grad_input)  # the very same loops, compiled: in Python they take seconds
 reference_y = numba.njit(REFERENCE.conv2d)
+reference_gweight = numba.njit(REFERENCE.conv2d_grad_weight)
 
 # gy (N, O, OH, OW), channels of gx in one group, (KH, KW), (h, w), then sh, sw, ph, pw, dh, dw, groups
 GEOMETRIES = {
@@ -226,3 +228,57 @@ def test_nan_stays_in_its_channel_and_its_stamp():
     expected = np.zeros((1, 2, 10, 10), bool)
     expected[0, 1, 2:6, 4:8] = True
     np.testing.assert_array_equal(np.isnan(y), expected)
+
+
+# Gradients of wide filters.
+
+# x (N, C, H, W), filters, (KH, KW), then oh, ow, sh, sw, ph, pw, dh, groups
+WIDE = {
+    "FCN, factor 8, blocks of pixels and channels not full": ((2, 5, 32, 40), 5, (16, 16), 3, 4, 8, 8, 0, 0, 1, 1),
+    "more than one block of channels": ((1, 3, 32, 40), 10, (16, 16), 3, 4, 8, 8, 0, 0, 1, 1),
+    "several chunks of taps": ((1, 7, 40, 48), 3, (16, 32), 4, 3, 8, 8, 0, 0, 1, 1),
+    "several chunks of pixels": ((2, 1, 33, 50), 4, (3, 16), 16, 18, 2, 2, 0, 0, 1, 1),
+    "padding, rows dilated, anisotropic": ((2, 2, 17, 30), 3, (3, 16), 8, 6, 2, 5, 1, 3, 2, 1),
+    "groups": ((2, 6, 20, 24), 3, (5, 16), 6, 3, 3, 4, 0, 0, 1, 3),
+    "one filter, one tap vector, one pixel": ((1, 1, 1, 16), 1, (1, 16), 1, 1, 1, 1, 0, 0, 1, 1),
+}
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(("dtype", "tolerance"), DTYPES)
+@pytest.mark.parametrize("name", WIDE)
+def test_windows_of_wide_filters_are_the_reference(name, dtype, tolerance, threads):
+    shape, filters, (kh, kw), oh, ow, sh, sw, ph, pw, dh, groups = WIDE[name]
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(shape).astype(dtype)
+    weight = rng.standard_normal((filters, shape[1] // groups, kh, kw)).astype(dtype)
+    gy = rng.standard_normal((shape[0], filters, oh, ow)).astype(dtype)
+    steps = sh, sw, ph, pw, dh
+    with THREADS.use_threads(threads):
+        y, again = (WINDOWS.convolve(x, weight, oh, ow, *steps, groups) for _ in range(2))
+        gweight = WINDOWS.grad_weight(gy, x, kh, kw, *steps, groups)
+    assert_close(y, expected_y(x, weight, oh, ow, *steps, 1, groups), tolerance)
+    np.testing.assert_array_equal(y, again)
+    exact = reference_gweight(gy.astype(np.float64), x.astype(np.float64), kh, kw, *steps, 1, groups)
+    assert_close(gweight, exact.astype(dtype), tolerance)
+
+
+def test_windows_with_nothing_to_sum():
+    y = WINDOWS.convolve(np.ones((2, 0, 20, 20)), np.ones((3, 0, 16, 16)), 2, 2, 4, 4, 0, 0, 1, 1)
+    np.testing.assert_array_equal(y, np.zeros((2, 3, 2, 2)))
+    assert WINDOWS.convolve(np.ones((0, 1, 20, 20)), np.ones((3, 1, 16, 16)), 2, 2, 4, 4, 0, 0, 1, 1).size == 0
+
+
+def test_long_sums_lose_no_digits():
+    """Numbers of one sign, 86016 to a sum, as for FCN-32s: rounding errors of one long sum would all add up."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0.5, 1.5, (1, 21, 64, 64)).astype(np.float32)
+    weight = rng.uniform(0.5, 1.5, (2, 21, 64, 64)).astype(np.float32)
+    y = WINDOWS.convolve(x, weight, 1, 1, 32, 32, 0, 0, 1, 1)
+    np.testing.assert_allclose(y[0, :, 0, 0], np.sum(x.astype(np.float64) * weight, (1, 2, 3)), rtol=2e-6)
+
+
+def test_other_filters_do_not_suit():
+    assert not WINDOWS.suits(21, 17, 1, np.float32)  # no multiple of any vector
+    assert not WINDOWS.suits(21, 16, 2, np.float32)  # dilated along the row
+    assert not WINDOWS.suits(64, 16, 1, np.float32)  # filters fill vectors of their own

@@ -5,6 +5,8 @@ from ._choice import algorithm
 from ._direct_forward import forward as direct
 from ._layout import contiguous
 from ._transposed_diagonal import downsample_diagonal, find_diagonal
+from ._transposed_gradients import convolve as convolve_windows
+from ._transposed_gradients import suits
 from ._winograd_forward import convolve as winograd
 from ._winograd_once import convolve_once
 
@@ -21,6 +23,9 @@ def forward(x, weight, bias, oh, ow, sh, sw, ph, pw, dh, dw, groups, relu):
         if taps is not None:
             _trace.chose("diagonal")
             return downsample_diagonal(x, *taps, oh, ow, sh, sw, ph, pw)
+    if bias is None and not relu and suits(o // groups, kw, dw, x.dtype):
+        _trace.chose("windows")
+        return convolve_windows(x, weight, oh, ow, sh, sw, ph, pw, dh, groups)
     _trace.chose("direct")
     return direct(x, weight, bias, oh, ow, sh, sw, ph, pw, dh, dw, groups, relu)
 

@@ -22,16 +22,15 @@ import functools
 
 import numpy as np
 
-from ._choice import vectors_along
 from ._compile import compiled
 from ._direct_columns import tile_width
 from ._direct_source import padded
 from ._direct_sums import store_sums
-from ._direct_weight_rows import grad_weight as grad_weight_by_rows
-from ._direct_weight_rows import suits
 from ._micro_kernel import at
 from ._tap_kernel import TAP_ROWS, add_taps
 from ._threads import parts_of, run, thread_count
+from ._transposed_gradients import grad_weight as grad_weight_by_windows
+from ._transposed_gradients import suits
 from ._vectors import copy_run, transpose_square
 from .memory import empty
 
@@ -48,8 +47,8 @@ def grad_weight(gy, x, kh, kw, sh, sw, ph, pw, dh, dw, groups):
     if not gweight.size or not gy.size:
         gweight.fill(0)
         return gweight
-    if vectors_along(o // groups, gy.dtype) == "pixels" and suits(channels, kh, kw, dw, gy.dtype):
-        return grad_weight_by_rows(gy, x, kh, kw, sh, sw, ph, pw, dh, groups)
+    if suits(o // groups, kw, dw, gy.dtype):
+        return grad_weight_by_windows(gy, x, kh, kw, sh, sw, ph, pw, dh, groups)
     source, form = padded(x, (oh - 1) * sh + (kh - 1) * dh + 1, (ow - 1) * sw + (kw - 1) * dw + 1, ph, pw)
     width = tile_width.py_func(gy)
     taps = channels * kh * kw
