@@ -15,7 +15,9 @@ one. Workspace: a few KiB for sums, and gy with its padding, if it has any.
 In a convolution's own terms: `convolve` is its forward without bias, `grad_weight` its weight gradient.
 
 Measured (2026-11, AVX-512, 116 GFLOP/s a core) for 21 channels, filters of 16, 32 and 64 at half their size as stride:
-FIGURES
+input gradient 65 to 77 GFLOP/s on one core, weight gradient 69 to 89, both together 120 to 150 on two. With all windows
+in the innermost cache it would be 85 to 94 and 84 to 111: the rest is waiting for gy. Sums are some 5 times as exact as
+PyTorch's, which takes 5 to 8 times as long.
 """
 
 import numpy as np
@@ -105,7 +107,7 @@ def _convolve(part, start, stop, source, group_size, weight, pixels, taps, y, gr
 def _grad_weight(part, start, stop, gy, source, group_size, pixels, taps, gweight, groups, sums):
     """Tiles start:stop of vectors of taps."""
     n, o, count = gy.shape
-    filters, size, vectors, width = o // groups, gweight.shape[1], taps.size - MANY + 1, sums.shape[2]
+    filters, size, width = o // groups, gweight.shape[1], sums.shape[2]
     bands = (filters + PRODUCTS[0] - 1) // PRODUCTS[0]
     for group in range(groups):
         for tile in range(start, stop):
@@ -118,7 +120,7 @@ def _grad_weight(part, start, stop, gy, source, group_size, pixels, taps, gweigh
                         f, following = share(band, bands, filters), share(band + 1, bands, filters)
                         add_products(following - f, min(MOST_PIXELS, count - s), at(gy, place + f * count + s), count,
                                      at(source, begin), at(taps, k), at(pixels, s),
-                                     at(sums, (part * filters + f) * width), width, min(PRODUCTS[1], vectors - k))
+                                     at(sums, (part * filters + f) * width), width)
             first, last = tile * width, min(size, tile * width + width)
             for f in range(filters):
                 gweight[group * filters + f, first:last] = sums[part, f, : last - first]

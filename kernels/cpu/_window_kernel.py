@@ -36,22 +36,25 @@ def add_dots(typing, rows, k, a, a_row, image, first, further, c, c_row, count):
     rows and count are at most those of DOTS; `first` has as many places all the same. Rows of A and C begin a_row and
     c_row numbers apart.
     """
-    return _intrinsic(_add_dots, DOTS[0], a, image, first, further, c)
+    steps = types.intp
+    signature = types.void(steps, steps, a, steps, image, first, further, c, steps, steps)
+    return signature, _for_each_number_of_rows(_add_dots, DOTS[0])
 
 
 @intrinsic
-def add_products(typing, rows, k, a, a_row, image, first, further, c, c_row, count):
-    """C[r, v, lane] += sum over k of A[r, k] * windows[v, k, lane], the same but for PRODUCTS."""
-    return _intrinsic(_add_products, PRODUCTS[0], a, image, first, further, c)
+def add_products(typing, rows, k, a, a_row, image, first, further, c, c_row):
+    """C[r, v, lane] += sum over k of A[r, k] * windows[v, k, lane], for r < rows and all windows of PRODUCTS."""
+    steps = types.intp
+    signature = types.void(steps, steps, a, steps, image, first, further, c, steps)
+    return signature, _for_each_number_of_rows(_add_products, PRODUCTS[0])
 
 
-def _intrinsic(build_one, most, a, image, first, further, c):
+def _for_each_number_of_rows(build_one, most):
     def build(context, builder, signature, args):
         _for_each(builder, args[0], range(1, most + 1), lambda rows: build_one(builder, rows, *args[1:]))
         return context.get_dummy_value()
 
-    steps = types.intp
-    return types.void(steps, steps, a, steps, image, first, further, c, steps, steps), build
+    return build
 
 
 def _add_dots(builder, rows, k, a, a_row, image, first, further, c, c_row, count):
@@ -75,7 +78,7 @@ def _add_dots(builder, rows, k, a, a_row, image, first, further, c, c_row, count
             _add(builder, row, number * tile.lanes, total, count)
 
 
-def _add_products(builder, rows, k, a, a_row, image, first, further, c, c_row, count):
+def _add_products(builder, rows, k, a, a_row, image, first, further, c, c_row):
     tile, windows = Vectors(builder, a.type.pointee), PRODUCTS[1]
     a_rows, starts = _starts(builder, rows, a, a_row, windows, image, first)
 
@@ -90,10 +93,9 @@ def _add_products(builder, rows, k, a, a_row, image, first, further, c, c_row, c
         return result
 
     sums = _loop(builder, k, [tile.zero] * (rows * windows), one_k)
-    numbers_of_c = builder.mul(count, INT(tile.lanes))
     for position, total in enumerate(sums):
-        row = builder.gep(c, [builder.mul(c_row, INT(position // windows))])
-        _add(builder, row, position % windows * tile.lanes, total, numbers_of_c)
+        row, v = builder.gep(c, [builder.mul(c_row, INT(position // windows))]), position % windows
+        tile.store(builder.fadd(tile.load(row, v), total), row, v)
 
 
 def _starts(builder, rows, a, a_row, windows, image, first):
