@@ -15,7 +15,7 @@ one. Workspace: a few KiB for sums, and gy with its padding, if it has any.
 In a convolution's own terms: `convolve` is its forward without bias, `grad_weight` its weight gradient.
 
 Measured (2026-11, AVX-512, 116 GFLOP/s a core) for 21 channels, filters of 16, 32 and 64 at half their size as stride:
-input gradient 65 to 77 GFLOP/s on one core, weight gradient 69 to 89, both together 120 to 150 on two. With all windows
+input gradient 65 to 77 GFLOP/s on one core, weight gradient 69 to 89, both together 110 to 150 on two. With all windows
 in the innermost cache it would be 85 to 94 and 84 to 111: the rest is waiting for gy. Sums are some 5 times as exact as
 PyTorch's, which takes 5 to 8 times as long.
 """
