@@ -22,7 +22,7 @@ from ._layout import contiguous
 from ._planes import grain_of, piece, pieces_in
 from ._threads import run
 
-RUN = 256  # numbers: of 16 or 32 lanes each adds a few
+RUN = 2048  # numbers: each of some 64 lanes adds a few of them
 ROUND_ONCE = {"contract"}  # a*b + c may be rounded once, but x - mean comes first, as written
 
 
