@@ -48,7 +48,7 @@ def test_alone_it_shows_what_a_newcomer_wants(capsys):
 
 
 @pytest.mark.parametrize("command", ["doctor", "models", "train", "evaluate", "predict", "gradcheck", "inspect",
-                                     "explain", "warmup"])
+                                     "explain", "compare", "warmup"])
 def test_help_with_an_example(capsys, command):
     with pytest.raises(SystemExit) as end:
         cli.main([command, "--help"])
