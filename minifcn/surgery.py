@@ -19,9 +19,8 @@ from .graph import Graph
 from .layers import Layer, Parameter
 from .ops.check import Array
 from .ops.geometry import pair
+from .shapes import Shape, shapes_of
 from .wiring import Node
-
-Shape = tuple[int, ...]  # of one image's map: (C, H, W)
 
 # Layers that treat every number alike: what is true of them for rows is true for maps.
 NUMBER_BY_NUMBER = (layers.ReLU, layers.LeakyReLU, layers.Sigmoid, layers.Dropout, layers.Scale, layers.Add)
@@ -44,7 +43,7 @@ def convolutionalize(graph: Graph, input_size: Any) -> Graph:
 
     Source: Long, Shelhamer, Darrell 2015, section 3.1.
     """
-    maps = _maps_before_the_head(graph, pair("convolutionalize", "input_size", input_size, 1))
+    maps = _maps_of(graph, pair("convolutionalize", "input_size", input_size, 1))
     dense = Graph(graph.inputs)
     renamed = {name: name for name in graph.inputs}  # value of `graph` -> value of `dense`
     rows: dict[str, Shape] = {}  # value of `graph` that is rows -> the map that each row is
@@ -70,28 +69,17 @@ def convolutionalize(graph: Graph, input_size: Any) -> Graph:
     return dense
 
 
-def _maps_before_the_head(graph: Graph, size: tuple[int, int]) -> dict[str, Shape]:
-    """Value -> (C, H, W) for an image of `size`, as far as Flatten. A blank image is sent through to find out."""
+def _maps_of(graph: Graph, size: tuple[int, int]) -> dict[str, Shape]:
+    """Value -> (C, H, W) for an image of `size`, as far as there are maps."""
     if len(graph.inputs) != 1 or not any(isinstance(node.layer, layers.Linear) for node in graph.nodes):
         raise ValueError(f"convolutionalize: expected a classifier of one image with Flatten and Linear layers, got "
                          f"inputs {', '.join(graph.inputs)} and layers of other kinds. A network without a fully "
                          f"connected head is convolutional already.")
-    first = next((node.layer for node in graph.nodes if isinstance(node.layer, layers.Conv2d)), None)
-    if first is None:
-        raise ValueError("convolutionalize: expected a convolution before the head, got none. Without one there are "
-                         "no rows and columns to slide over.")
-    weight = first.weight.data
-    x = array_module(weight).zeros((1, first.in_channels, *size), weight.dtype)
-    modes = [(layer, layer.training) for layer in (graph, *graph.layers())]
-    graph.eval()  # no dropout is drawn, no running statistic moved
     try:
-        return {name: y.shape[1:] for name, y in graph.walk(x) if getattr(y, "ndim", 0) == 4}
+        return {name: shape[1:] for name, shape in shapes_of(graph, size).items() if len(shape) == 4}
     except ValueError as error:
         raise ValueError(f"convolutionalize: expected input_size as the classifier takes it, got {size[0]}x{size[1]}: "
                          f"{error}") from error
-    finally:
-        for layer, training in modes:
-            layer.training = training
 
 
 def _as_convolution(node: Node, shape: Shape | None) -> layers.Conv2d:

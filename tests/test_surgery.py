@@ -115,19 +115,11 @@ def rows_in():
     return net
 
 
-def without_convolution():
-    net = Graph()
-    net.add("flatten", Flatten(), "data")
-    net.add("fc", Linear(12, 2), "flatten")
-    return net
-
-
 @pytest.mark.parametrize(("net", "size", "message"), [
     (lambda: small(), CROP, "expected a classifier of one image with Flatten and Linear layers, got inputs data"),
     (rows_in, CROP, "got inputs data, more and layers of other kinds"),
-    (without_convolution, CROP, "expected a convolution before the head, got none"),
     (lambda: small(Flatten(), Linear(80, 5, **F64)), (9, 13),
-     "expected input_size as the classifier takes it, got 9x13: layer 'head1': linear: expected x with 80 features"),
+     "expected input_size as the classifier takes it, got 9x13: layer 'head1': linear: expected rows of 80 numbers"),
     (lambda: small(Flatten(), Linear(80, 5, **F64)), 1, "got 1x1: layer 'conv': conv2d: expected an input of at least"),
     (lambda: small(Flatten(), Linear(80, 5, **F64)), 0, "convolutionalize: expected input_size of at least 1, got 0"),
     (lambda: small(Flatten(), Softmax(), Linear(80, 5, **F64)), CROP,
