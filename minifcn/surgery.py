@@ -48,6 +48,7 @@ def convolutionalize(graph: Graph, input_size: Any) -> Graph:
     renamed = {name: name for name in graph.inputs}  # value of `graph` -> value of `dense`
     rows: dict[str, Shape] = {}  # value of `graph` that is rows -> the map that each row is
     for node in graph.nodes:
+        layer: Layer
         inputs = tuple(renamed[name] for name in node.inputs)
         shape = rows.get(node.inputs[0])
         if isinstance(node.layer, layers.Flatten):

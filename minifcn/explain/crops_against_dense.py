@@ -80,7 +80,8 @@ class Twins:
     def build(cls, name: str, padding: str, width: float, dtype: str) -> "Twins":
         crop = (models.MODELS[name].crops or {})[padding]
         classifier = models.build(name, num_classes=NUM_CLASSES, width=width, padding=padding, rng=0, dtype=dtype)
-        dense = convolutionalize(classifier.eval(), crop)
+        classifier.eval()
+        dense = convolutionalize(classifier, crop)
         (scale, _), _ = coordinate_map(dense, dense.outputs[0])
         return cls(classifier, dense, crop, int(1 / scale))
 
@@ -99,8 +100,7 @@ def check_classifier(name: str) -> None:
     """Raises ValueError unless `name` is a classifier of the registry."""
     names = models.names_of("classification")
     if name not in names:
-        raise ValueError(f"compare crops: expected a classifier ({', '.join(names)}), got {name!r}. Choose one of "
-                         f"these; the fully convolutional networks have no crops to compare with.")
+        raise ValueError(f"compare crops: expected a classifier, {' or '.join(names)}, got {name!r}. Choose one.")
 
 
 def built_in_image(name: str, size: tuple[int, int] | None = None) -> Array:

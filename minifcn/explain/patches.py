@@ -106,7 +106,8 @@ def compare_patches(
     if min(size) < crop:
         raise ValueError(f"compare patches: expected an image of at least {crop}x{crop}, AlexNet's patch, "
                          f"got {size[0]}x{size[1]}. Use a larger --size.")
-    classifier = alexnet.alexnet(num_classes=NUM_CLASSES, width=width, rng=0).eval()
+    classifier = alexnet.alexnet(num_classes=NUM_CLASSES, width=width, rng=0)
+    classifier.eval()
     dense = convolutionalize(classifier, crop)
     image = np.random.default_rng(0).standard_normal((1, 3, *size), dtype=np.float32)
     rows, columns = dense.forward(image, record=False).shape[2:]
