@@ -14,7 +14,7 @@ WIDTH = 1 / 32
 
 
 def image(name="alexnet", size=None):
-    return crops.built_in_image(name, size)
+    return crops.image_for(name, size)
 
 
 def rows(name="alexnet", size=(355, 387)):
@@ -60,8 +60,7 @@ def test_crops_from_the_wrong_place_are_seen(monkeypatch):
 ])
 def test_padding_reaches_as_far_as_it_must(name, cells, reached):
     crop = {"alexnet": 227, "vgg16": 224}[name]
-    picture = crops.open_dataset("street", size=(crop + 192, crop + 224))[0].image
-    effect = crops.border_effect(name, picture, width=WIDTH)
+    effect = crops.border_effect(name, crops.built_in_image((crop + 192, crop + 224)), width=WIDTH)
     assert effect.value == "pool5"
     assert tuple(ring.cells for ring in effect.rings) == cells
     assert [ring.pixels for ring in effect.rings] == [32 * ring.distance for ring in effect.rings]

@@ -71,7 +71,7 @@ def test_comparison():
 def test_medians_are_by_way(monkeypatch):
     """The first turn, in which kernels are compiled, does not count."""
     took = iter([(99, 99), (99, 99), (1, 10), (6, 70), (3, 30), (4, 50), (2, 20), (5, 60)] * 2)
-    monkeypatch.setattr(patches, "_turn", lambda net, x: (np.zeros(1), *next(took)))
+    monkeypatch.setattr(patches, "_turn", lambda net, x: patches.Turn(np.zeros(1), *next(took)))
     first, _ = compare_patches(width=1 / 64, size=(227, 227), repeats=3)
     assert (first.dense.forward_seconds, first.dense.backward_seconds) == (2, 20)
     assert (first.crops.forward_seconds, first.crops.backward_seconds) == (5, 60)

@@ -59,7 +59,7 @@ def run_crops(arguments: argparse.Namespace) -> int:
 
     name, width = arguments.model, arguments.width
     crops.check_classifier(name)
-    image = crops.built_in_image(name, arguments.size)
+    image = crops.image_for(name, arguments.size)
     rows = []
     with for_this_terminal() as progress:
         progress.start("comparing", 2 * len(crops.SETTINGS) + 1)

@@ -20,10 +20,10 @@ import numpy as np
 from .. import models
 from ..arrays import use_winograd
 from ..coordinates import coordinate_map
-from ..data import Sample, open_dataset, to_batch
 from ..graph import Graph
 from ..ops.check import Array
 from ..surgery import convolutionalize
+from .scene import as_batch, built_in_image
 
 NUM_CLASSES = 21
 MORE = (64, 96)  # rows and columns by which the built-in image is larger than the largest crop: 3x4 crops
@@ -103,7 +103,7 @@ def check_classifier(name: str) -> None:
         raise ValueError(f"compare crops: expected a classifier, {' or '.join(names)}, got {name!r}. Choose one.")
 
 
-def built_in_image(name: str, size: tuple[int, int] | None = None) -> Array:
+def image_for(name: str, size: tuple[int, int] | None = None) -> Array:
     """A street scene (H, W, 3) in `size`, or one that holds 3x4 of the largest crops of classifier `name`.
 
     Raises ValueError for a size that no crop fits into.
@@ -113,7 +113,7 @@ def built_in_image(name: str, size: tuple[int, int] | None = None) -> Array:
     if min(size) < crop:
         raise ValueError(f"compare crops: expected an image of at least {crop}x{crop}, the crop that {name} without "
                          f"padding takes, got {size[0]}x{size[1]}. Use a larger --size.")
-    return open_dataset("street", "val", size=size)[0].image
+    return built_in_image(size)
 
 
 def agreements(name: str, image: Array, *, width: float = 1 / 16) -> Iterator[Agreement]:
@@ -128,7 +128,7 @@ def agreements(name: str, image: Array, *, width: float = 1 / 16) -> Iterator[Ag
     """
     check_classifier(name)
     for dtype, winograd, allowed in SETTINGS:
-        x = _batch(image, dtype)
+        x = as_batch(image, dtype)
         for what, padding in (("one crop", "paper"), ("every crop", "valid")):
             twins = Twins.build(name, padding, width, dtype)
             with use_winograd(winograd):
@@ -144,7 +144,7 @@ def border_effect(name: str, image: Array, *, width: float = 1 / 16) -> BorderEf
     Arguments and errors are those of `agreements`.
     """
     check_classifier(name)
-    twins, x = Twins.build(name, "paper", width, "float64"), _batch(image, "float64")
+    twins, x = Twins.build(name, "paper", width, "float64"), as_batch(image, "float64")
     p, q = (count // 2 for count in twins.counts(x))
     value, own, scores = _last_map(twins.classifier, twins.cut(x, p, q))  # (1, C, h, w)
     values = dict(twins.dense.walk(x))
@@ -154,12 +154,6 @@ def border_effect(name: str, image: Array, *, width: float = 1 / 16) -> BorderEf
     dense_scores = values[twins.dense.outputs[0]][:, :, p, q]
     return BorderEffect(value, _padded_layers(twins.classifier), tuple(_rings(apart, twins.stride)),
                         float(abs(dense_scores - scores).max() / abs(scores).max()))
-
-
-def _batch(image: Array, dtype: str) -> Array:
-    """(H, W, 3) uint8 -> (1, 3, H, W), about zero and of size one."""
-    blank = np.zeros(image.shape[:2], np.uint8)
-    return to_batch([Sample(image, blank, "image")], 110.0, 1 / 60, dtype)[0]
 
 
 def _difference_of_scores(twins: Twins, x: Array) -> float:

@@ -18,7 +18,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,8 +28,10 @@ from ..fusion import fuse
 from ..graph import Graph
 from ..models import alexnet
 from ..ops.check import Array
+from ..shapes import shapes_of
 from ..surgery import convolutionalize
 from .inspection import inspect
+from .scene import as_batch, built_in_image
 
 SIZE = (500, 500)
 STRIDE = 32
@@ -92,7 +94,7 @@ def compare_patches(
     *, width: float = 1.0, size: tuple[int, int] = SIZE, repeats: int = 5,
     report: Callable[[int, int], None] | None = None,
 ) -> list[Comparison]:
-    """Label an image of noise both ways with one AlexNet: first without Winograd, then as the kernels choose.
+    """Label a street scene both ways with one AlexNet: first without Winograd, then as the kernels choose.
 
     Args:
         width: times the paper's channels.
@@ -109,27 +111,22 @@ def compare_patches(
     classifier = alexnet.alexnet(num_classes=NUM_CLASSES, width=width, rng=0)
     classifier.eval()
     dense = convolutionalize(classifier, crop)
-    image = np.random.default_rng(0).standard_normal((1, 3, *size), dtype=np.float32)
-    rows, columns = dense.forward(image, record=False).shape[2:]
+    image = as_batch(built_in_image(size))  # (1, 3, H, W)
+    rows, columns = shapes_of(dense, size)[dense.outputs[0]][2:]
     patches = cut_patches(image, rows, columns, crop)  # (rows * columns, 3, crop, crop)
     work = {"dense": (fuse(dense), image), "crops": (fuse(classifier), patches)}
     flops = {"dense": count_flops(dense, size, 1), "crops": count_flops(classifier, (crop, crop), len(patches))}
-    found, turns = [], 0
-    for winograd in (False, True):
-        seconds: dict[str, list[tuple[float, float]]] = {"dense": [], "crops": []}
-        labels = {}
+    found = []
+    for number, winograd in enumerate((False, True)):
         with use_winograd(winograd):
-            for _ in range(repeats + 1):
-                for side, (net, x) in work.items():
-                    time.sleep(PAUSE)
-                    labels[side], *took = _turn(net, x)
-                    seconds[side].append((took[0], took[1]))
-                turns += 1
+            turns = []
+            for turn in range(repeats + 1):
+                turns.append({side: _turn(*work[side]) for side in work})
                 if report:
-                    report(turns, 2 * (repeats + 1))
-        one, other = (Side(*_medians(seconds[side][1:]), *flops[side]) for side in ("dense", "crops"))
-        same = float(np.mean(labels["dense"].ravel() == labels["crops"]))
-        found.append(Comparison(winograd, len(patches), one, other, same))
+                    report(number * (repeats + 1) + turn + 1, 2 * (repeats + 1))
+        dense_side, crops_side = (_side([turn[side] for turn in turns[1:]], flops[side]) for side in work)
+        same = float(np.mean(turns[0]["dense"].labels.ravel() == turns[0]["crops"].labels))
+        found.append(Comparison(winograd, len(patches), dense_side, crops_side, same))
     return found
 
 
@@ -157,8 +154,17 @@ def count_flops(net: Graph, size: tuple[int, int], batch: int) -> tuple[int, int
     return sum(rows), 2 * sum(rows) - rows[0]
 
 
-def _turn(net: Graph, x: Array) -> tuple[Array, float, float]:
-    """Labels, and seconds of a forward pass as for prediction and of a backward pass as in training."""
+class Turn(NamedTuple):
+    """One measurement."""
+
+    labels: Array
+    forward_seconds: float
+    backward_seconds: float
+
+
+def _turn(net: Graph, x: Array) -> Turn:
+    """A forward pass as for prediction and a backward pass as in training, after a pause."""
+    time.sleep(PAUSE)
     start = time.perf_counter()
     scores = net.forward(x, record=False)
     forward = time.perf_counter() - start
@@ -169,9 +175,9 @@ def _turn(net: Graph, x: Array) -> tuple[Array, float, float]:
     backward = time.perf_counter() - start
     for parameter in net.parameters().values():
         parameter.grad = None
-    return labels, forward, backward
+    return Turn(labels, forward, backward)
 
 
-def _medians(pairs: list[tuple[float, float]]) -> tuple[float, float]:
-    forward, backward = zip(*pairs, strict=True)
-    return statistics.median(forward), statistics.median(backward)
+def _side(turns: list[Turn], flops: tuple[int, int]) -> Side:
+    forward, backward = (statistics.median(times) for times in zip(*(turn[1:] for turn in turns), strict=True))
+    return Side(forward, backward, *flops)
