@@ -115,7 +115,14 @@ def rows_in():
     return net
 
 
+def flattened_inside():
+    inner = Graph(inputs=("x",))
+    inner.add("flatten", Flatten(), "x")
+    return small(inner, Linear(80, 5, **F64))
+
+
 @pytest.mark.parametrize(("net", "size", "message"), [
+    (flattened_inside, CROP, r"expected 'head1' \(Linear\) to read what Flatten made of a map, got rows"),
     (lambda: small(), CROP, "expected a classifier of one image with Flatten and Linear layers, got inputs data"),
     (rows_in, CROP, "got inputs data, more and layers of other kinds"),
     (lambda: small(Flatten(), Linear(80, 5, **F64)), (9, 13),
@@ -157,6 +164,15 @@ def test_a_classifier_into_its_fully_convolutional_network():
                for name, array in target.state().items() if name in done.copied)
     assert not target["score_fr"].weight.data.any()
     np.testing.assert_array_equal(target["upscore"].weight.data, upscore)
+
+
+@pytest.mark.parametrize(("classifier", "network", "scores"), [
+    ("alexnet", "fcn-alexnet", "fc8"), ("vgg16", "fcn32s", "fc8"), ("googlenet", "fcn-googlenet", "loss3/classifier")])
+def test_each_classifier_into_its_network(classifier, network, scores):
+    """Everything but the scores has a counterpart, and of the network nothing but scores and upsampling is left."""
+    done = transplant(filled(classifier, 1), models.build(network, width=1 / 64, rng=0))
+    assert done.dropped == (f"{scores}.weight", f"{scores}.bias")
+    assert done.untouched == ("score_fr.weight", "score_fr.bias", "upscore.weight")
 
 
 def test_stages_of_the_paper():

@@ -146,5 +146,5 @@ def _show_patches(arguments: argparse.Namespace, rows: list[Any]) -> None:
     first = rows[0]
     console.print(f"\nForward {first.dense.forward_flops / 1e9:.1f} GFLOP against "
                   f"{first.crops.forward_flops / 1e9:.1f}. {first.same_labels:.0%} of the positions get the same "
-                  f"label; at the others padding decides, see `minifcn compare crops`. Winograd makes convolutions "
-                  f"faster, of which patches have more, so its ratio is smaller.", highlight=False)
+                  f"label; at the others padding decides, see `minifcn compare crops`. Where Winograd makes 3x3 "
+                  f"convolutions faster, patches gain more: these are a larger part of their work.", highlight=False)

@@ -7,8 +7,8 @@ scores takes 100 patches of 227x227 from an image of 500x500; they overlap, so t
 times. The dense network, with the same weights, computes what they share once.
 
 The patches go in one batch: one at a time they would read fc6, the largest weight, a hundred times. Both sides use the
-same kernels. Without Winograd the ratios of time can be held against the ratio of FLOPs. With it they are smaller: it
-makes convolutions faster, and patches spend more of their time on these, for fc6 to fc8 cost both sides the same.
+same kernels. Without Winograd the ratios of time can be held against those of FLOPs. Where it makes convolutions
+faster, patches gain more, for these are a larger part of their work: fc6 to fc8 cost both sides the same.
 
 Source: Long, Shelhamer, Darrell 2015, section 3.1: AlexNet (Caffe, on a GPU) takes 22 ms forward for a map of 10x10 and
 1.2 ms a patch, so 5.5 times as long for 100 of them; backward 37 ms and 2.4 ms, 6.5 times.
