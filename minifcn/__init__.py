@@ -47,6 +47,7 @@ _HOMES = {
     "fuse": "fusion",
     "convolutionalize": "surgery",
     "transplant": "surgery",
+    "rarefy": "rarefaction",
     "array_module": "arrays",
     "use_kernels": "arrays",
     "use_winograd": "arrays",
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from .graph import Graph
     from .layers import Parameter
     from .prediction import predict
+    from .rarefaction import rarefy
     from .settings import Settings
     from .surgery import convolutionalize, transplant
     from .testing import check_adjoint, check_gradients, tie_free

@@ -24,7 +24,7 @@ RUNGS = (
     {"arrays", "files", "settings"},
     {"ops", "init"},
     {"layers"},
-    {"graph", "wiring", "coordinates", "fusion", "surgery", "shapes"},
+    {"graph", "wiring", "coordinates", "cutting", "fusion", "rarefaction", "surgery", "shapes"},
     {"models", "optim"},
     {"testing", "gradients"},
     {"data", "metrics", "trimap", "pictures", "progress", "interrupt"},
@@ -50,8 +50,8 @@ MAY_ONLY_IMPORT = {
 }
 
 # Written by hand means: from NumPy and Python alone. (CuPy comes in with the arrays; nobody else imports it.)
-BY_HAND = {"kernels", "arrays", "ops", "init", "layers", "graph", "wiring", "coordinates", "fusion", "surgery",
-           "shapes", "models", "optim", "metrics", "testing", "gradients"}
+BY_HAND = {"kernels", "arrays", "ops", "init", "layers", "graph", "wiring", "coordinates", "cutting", "fusion",
+           "rarefaction", "surgery", "shapes", "models", "optim", "metrics", "testing", "gradients"}
 KERNELS_MAY_ADD = {"cpu": {"numba", "llvmlite", "filelock"}, "cuda": {"cupy"}}
 
 Import = namedtuple("Import", "file line room ours target")  # target: a room if it is ours, else a package

@@ -1,0 +1,63 @@
+"""Part of a network as a network: what comes before a value, and what comes after it. The layers are the same objects.
+
+    trunk = up_to(net, "score_fr")            # from the image to the coarse scores
+    head = after(net, "score_fr")             # from there to the end
+    head.forward(trunk.forward(x)) is net.forward(x)
+"""
+
+from .graph import Graph
+from .layers import ConvTranspose2d, MaxUnpool2d, ResizeBilinear
+from .wiring import Node
+
+UPSAMPLINGS = (ConvTranspose2d, MaxUnpool2d, ResizeBilinear)
+
+
+def up_to(graph: Graph, *values: str) -> Graph:
+    """The part of `graph` that `values` are computed by: its outputs are `values`, its inputs those that they need.
+
+    Raises ValueError for a value that the graph does not have.
+    """
+    whole = Graph(graph.inputs)
+    whole.nodes, whole.outputs = graph.nodes, values  # the outputs' setter looks for the names
+    nodes = whole.needed_nodes()
+    read = {name for node in nodes for name in node.inputs} | set(values)
+    return _made_of(graph, tuple(name for name in graph.inputs if name in read), nodes, values)
+
+
+def after(graph: Graph, value: str) -> Graph:
+    """The part of `graph` that is computed from `value` alone: its input is `value`, its outputs are the graph's.
+
+    Raises ValueError for a value that the graph does not have, or if the outputs need more than this one value.
+    """
+    if value not in graph.known_values():
+        raise ValueError(f"after: expected a value of this graph ({', '.join(graph.known_values())}), got {value!r}. "
+                         f"Choose one of these.")
+    nodes, needed = [], set(graph.outputs)
+    for node in reversed(graph.needed_nodes()):
+        if needed.intersection(node.values) and value not in node.values:
+            needed = needed.difference(node.values).union(node.inputs)
+            nodes.append(node)
+    if needed != {value}:
+        raise ValueError(f"after: expected a value that everything behind it is computed from, got {value!r}: the "
+                         f"outputs need {', '.join(sorted(needed - {value}))} too. Cut where there is one path only.")
+    return _made_of(graph, (value,), nodes[::-1], graph.outputs)
+
+
+def scores_of(graph: Graph) -> Graph:
+    """The trunk of a segmentation network up to its scores: what its first upsampling reads.
+
+    For FCN-8s that is `score_fr`. A network that upsamples nothing is all trunk.
+    """
+    for node in graph.needed_nodes():
+        if isinstance(node.layer, UPSAMPLINGS):
+            return up_to(graph, node.inputs[0])
+    return graph
+
+
+def _made_of(graph: Graph, inputs: tuple[str, ...], nodes: list[Node], outputs: tuple[str, ...]) -> Graph:
+    part = Graph(inputs)
+    part.training = graph.training
+    for node in nodes:
+        part.add(node.name, node.layer, *node.inputs)
+    part.outputs = outputs
+    return part
