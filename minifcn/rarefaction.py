@@ -79,16 +79,23 @@ def rarefy(graph: Graph) -> Graph:
     Raises ValueError, naming the layer and the reason, for a graph that cannot be rarefied: with a transposed
     convolution, an unpooling, a resizing, an adaptive pooling, a linear layer, or a sum of maps of different strides.
     """
-    return _rarefied(graph, [AS_IT_COMES] * len(graph.inputs))[0]
+    return _rarefied(graph, [AS_IT_COMES] * len(graph.inputs), [])[0]
 
 
 def spread(graph: Graph) -> Spread:
     """The stride and the size of what `rarefy(graph)` returns, for a graph of one output. Raises as `rarefy` does."""
-    _, outputs = _rarefied(graph, [AS_IT_COMES] * len(graph.inputs))
+    _, outputs = _rarefied(graph, [AS_IT_COMES] * len(graph.inputs), [])
     if len(outputs) != 1:
         raise ValueError(f"spread: expected a graph of one output, got {len(outputs)} ({', '.join(graph.outputs)}). "
                          f"Cut it with minifcn.cutting.up_to(graph, value).")
     return outputs[0]
+
+
+def spreads(graph: Graph) -> list[tuple[Layer, Spread]]:
+    """Each layer of a graph, those of nested Graphs included, with the spread of what it computes."""
+    seen: list[tuple[Layer, Spread]] = []
+    _rarefied(graph, [AS_IT_COMES] * len(graph.inputs), seen)
+    return seen
 
 
 def with_settings(layer: Any, **settings: Any) -> Any:
@@ -109,32 +116,35 @@ def steps_of(layer: Layer) -> tuple[tuple[int, int], tuple[int, int]]:
     return (1, 1), (0, 0)
 
 
-def _rarefied(graph: Graph, inputs: list[Spread]) -> tuple[Graph, list[Spread]]:
-    """`graph`, whose inputs are spread out already, and the spread of its outputs."""
+def _rarefied(
+    graph: Graph, inputs: list[Spread], seen: list[tuple[Layer, Spread]]
+) -> tuple[Graph, list[Spread]]:
+    """`graph`, whose inputs are spread out already, and the spread of its outputs; each layer's is added to `seen`."""
     if isinstance(graph, FusedGraph):
         graph = graph.original
-    dense, spreads = Graph(graph.inputs), dict(zip(graph.inputs, inputs, strict=True))
+    dense, known = Graph(graph.inputs), dict(zip(graph.inputs, inputs, strict=True))
     dense.training = graph.training
     for node in graph.needed_nodes():
-        xs = [_spread_of(node, name, spreads) for name in node.inputs]
+        xs = [_spread_of(node, name, known) for name in node.inputs]
         if isinstance(node.layer, Graph):
-            layer, ys = _rarefied(node.layer, xs)
+            layer, ys = _rarefied(node.layer, xs, seen)
             dense.add(node.name, layer, *node.inputs)
-            spreads.update(zip(node.values, ys, strict=True))
+            known.update(zip(node.values, ys, strict=True))
         else:
-            spreads[node.name] = _add_rarefied(dense, graph, node, xs)
+            known[node.name] = _add_rarefied(dense, graph, node, xs)
+            seen.append((node.layer, known[node.name]))
     for name in graph.outputs:
-        if name not in spreads:
+        if name not in known:
             raise ValueError(f"rarefy: expected maps as outputs, got {name!r}, the places of maxima. Without strides a "
                              f"pooling has other places; take another output.")
     dense.outputs = graph.outputs
-    return dense, [spreads[name] for name in graph.outputs]
+    return dense, [known[name] for name in graph.outputs]
 
 
-def _spread_of(node: Node, name: str, spreads: dict[str, Spread]) -> Spread:
-    if name not in spreads:  # the record of a pooling
+def _spread_of(node: Node, name: str, known: dict[str, Spread]) -> Spread:
+    if name not in known:  # the record of a pooling
         raise _refusal(node, REASONS[layers.MaxUnpool2d])
-    return spreads[name]
+    return known[name]
 
 
 def _add_rarefied(dense: Graph, graph: Graph, node: Node, xs: list[Spread]) -> Spread:

@@ -12,14 +12,15 @@ from ..graph import Graph
 from ..kernels import array_module
 from ..ops.check import Array
 from ..ops.geometry import extent
+from ..progress import Progress
 from ..rarefaction import PIXELWISE, WINDOWS
 
 
-def forward_in_bands(graph: Graph, x: Array, rows: int) -> Array:
+def forward_in_bands(graph: Graph, x: Array, rows: int, progress: Progress | None = None) -> Array:
     """`graph.forward(x, record=False)` for a graph of one input and one output, `rows` rows of the output at a time.
 
     Only what lies behind the last layer that pads, strides or joins runs in bands; it may be nothing. Raises ValueError
-    for fewer than one row.
+    for fewer than one row. `progress` is told of each band.
     """
     if rows < 1:
         raise ValueError(f"forward_in_bands: expected at least one row a band, got {rows}. 16 is a good number.")
@@ -29,7 +30,13 @@ def forward_in_bands(graph: Graph, x: Array, rows: int) -> Array:
         return whole
     head, height = after(graph, value), whole.shape[2] - reach
     tops = range(0, max(1, height), rows)  # a map that is too small is left to the layers to complain about
-    bands = [head.forward(whole[:, :, top : min(top + rows, height) + reach].copy(), record=False) for top in tops]
+    bands = []
+    if progress is not None:
+        progress.start("bands", len(tops))
+    for top in tops:
+        bands.append(head.forward(whole[:, :, top : min(top + rows, height) + reach].copy(), record=False))
+        if progress is not None:
+            progress.update(len(bands))
     return array_module(whole).concatenate(bands, axis=2)  # (N, K, height, W')
 
 

@@ -27,6 +27,7 @@ from ..ops.geometry import Padding
 from ..prediction import evaluation_mode
 from ..progress import Progress
 from ..rarefaction import Spread, rarefy, spread, steps_of, with_settings
+from .bands import forward_in_bands
 
 NO_PADDING = Padding(0, 0, 0, 0)
 
@@ -43,7 +44,7 @@ def shift_and_stitch(net: Graph, image: Array, progress: Progress | None = None)
     Returns (N, K, H', W'), H' = H + the rows that all paddings add - (receptive field - 1), the same for W'.
     Raises ValueError for an image that is too small, with the least size, and as `rarefy` does.
     """
-    body, canvas, (spacing, size) = _prepared(net, image)
+    body, canvas, (spacing, size) = prepared(net, image)
     (fy, fx), stitched = spacing, None
     shifts = [(y, x) for y in range(min(fy, size[0])) for x in range(min(fx, size[1]))]  # a later one has no pixel
     if progress is not None:
@@ -64,18 +65,20 @@ def shift_and_stitch(net: Graph, image: Array, progress: Progress | None = None)
     return stitched
 
 
-def rarefied_scores(net: Graph, image: Array, rows: int | None = None) -> Array:
+def rarefied_scores(
+    net: Graph, image: Array, rows: int | None = None, progress: Progress | None = None
+) -> Array:
     """The same scores from one run of the rarefied network on the canvas.
 
     `rows`: compute the end of the network in bands of so many rows, to save memory; see `minifcn.explain.bands`.
     Arguments, result and errors otherwise as `shift_and_stitch`.
     """
-    from .bands import forward_in_bands
-
-    body, canvas, _ = _prepared(net, image)
+    body, canvas, _ = prepared(net, image)
     dense = rarefy(body)
     with evaluation_mode(dense):
-        return dense.forward(canvas, record=False) if rows is None else forward_in_bands(dense, canvas, rows)
+        if rows is None:
+            return dense.forward(canvas, record=False)
+        return forward_in_bands(dense, canvas, rows, progress)
 
 
 def margin(net: Graph) -> tuple[int, int]:
@@ -139,7 +142,7 @@ def _pads_with_a_number(layer: Any) -> bool:
     return type(layer) is Conv2d or (type(layer) is Pad and layer.mode == "constant")
 
 
-def _prepared(net: Graph, image: Array) -> tuple[Graph, Array, Spread]:
+def prepared(net: Graph, image: Array) -> tuple[Graph, Array, Spread]:
     """The network without its first padding, the canvas, and the stride and size of the result."""
     who = "shift_and_stitch"
     check_array(who, "image", image, "N C H W")
