@@ -104,7 +104,7 @@ def _one(arguments: argparse.Namespace, progress: Any) -> int:
     progress.close()
     code = _report(arguments, [found])
     if arguments.out:
-        stitching_figure.draw_one(arguments.out, picture, found)
+        stitching_figure.draw_one(arguments.out, picture, found, trained=prepare is not _centred)
         _say_where(arguments)
     return code
 
@@ -131,11 +131,11 @@ def _network(name: str, width: float | None) -> tuple[Any, Any]:
 
 
 def _picture(path: str | None, shape: tuple[int, int] | None) -> Any:
-    """(H, W, 3) uint8: the file, or a street scene of 97x129, which no stride divides."""
+    """(H, W, 3) uint8: the file, or a street scene of 129x161, which no stride divides."""
     from ..data import Street, read_image, resize_image
 
     if path is None:
-        return resize_image(Street("val")[0].image, shape or (97, 129))
+        return resize_image(Street("val")[0].image, shape or (129, 161))
     image = read_image(path)
     return resize_image(image, shape) if shape else image
 

@@ -32,7 +32,7 @@ from ..progress import Progress
 from .stitching import rarefied_scores, shift_and_stitch
 
 BLOCKS, FEATURES, STRIDE = ((12, 12), (24,), (32,)), 48, 8
-STEPS, UPSAMPLING_STEPS, BATCH, LR = 240, 160, 4, 4e-3
+STEPS, BATCH, LR = (240, 160), 4, 4e-3
 BILINEAR, LEARNED, STITCHED = "bilinear upsampling", "learned upsampling", "shift-and-stitch"
 
 
@@ -60,21 +60,21 @@ class Comparison(NamedTuple):
     palette: Array
 
 
-def side_by_side(steps: int = STEPS, scenes: int = 12, progress: Progress | None = None) -> Comparison:
+def side_by_side(steps: tuple[int, int] = STEPS, scenes: int = 12, progress: Progress | None = None) -> Comparison:
     """Train the network, learn its upsampling, and score the three ways on `scenes` held-out scenes of street.
 
-    `progress` is told of the training steps. The same numbers on each run.
+    `steps` are those of the network and of its upsampling; `progress` is told of them. The same numbers on each run.
     """
     progress = progress or Progress()
     train, val = Street("train", length=64), Street("val", length=scenes)
     mean, std = channel_statistics(train)
     scaling = {"mean": mean, "scale": 1 / np.maximum(std, 1.0)}
     net = small_fcn(len(train.classes))
-    progress.start("learning to segment", steps)
-    _learn(net, train, scaling, steps, progress)
+    progress.start("learning to segment", steps[0])
+    _learn(net, train, scaling, steps[0], progress)
     trunk, learned = scores_of(net), _upsampling(len(train.classes))
-    progress.start("learning to upsample", UPSAMPLING_STEPS)
-    _learn(learned, train, scaling, UPSAMPLING_STEPS, progress, before=trunk)
+    progress.start("learning to upsample", steps[1])
+    _learn(learned, train, scaling, steps[1], progress, before=trunk)
     for graph in (net, trunk, learned):
         graph.eval()
     ways = {BILINEAR: net.forward, LEARNED: lambda x: learned.forward(trunk.forward(x), x),
