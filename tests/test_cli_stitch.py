@@ -48,7 +48,7 @@ def test_in_words_and_pictures(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(upsampling, "side_by_side", lambda progress: whole((3, 2), 1, progress))
     assert cli.main(["stitch", "--out", str(tmp_path / "figure.png")]) == 0
     text = capsys.readouterr().out
-    for words in ("The smallest case", "margin", "padded", "filters kept", "learned upsampling", "figure.png"):
+    for words in ("The smallest case", "margin", "outside", "filters kept", "learned upsampling", "figure.png"):
         assert words in text
     assert text.count(" yes ") == 8
     picture = read_image(tmp_path / "figure.png")
@@ -82,6 +82,15 @@ def test_a_network_from_a_file(capsys, tmp_path):
         assert cli.main(["stitch", str(tmp_path / "net.safetensors"), "--size", "40x41", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["stride"], row["margin"]) == (4, 8)
+
+
+def test_help_with_an_example(capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["stitch", "--help"])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    assert text.startswith("usage: minifcn stitch [-h]")
+    assert "\n  minifcn stitch " in text[text.index("examples:"):]
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

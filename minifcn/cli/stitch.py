@@ -4,6 +4,7 @@ Without MODEL: the smallest case number by number, narrow networks of strides 2,
 inside, in float32 and float64, two short cuts that are not the same, and three ways to every pixel on street scenes."""
 
 import argparse
+import itertools
 import sys
 from typing import Any
 
@@ -63,27 +64,28 @@ def _demonstration(arguments: argparse.Namespace, progress: Any) -> int:
     if not arguments.json:
         print(stitching_basics.tell(stitching_basics.smallest_case()))
     picture = _picture(None, arguments.size or (61, 83))
+    cases = list(itertools.product(stitching_nets.STRIDES, (False, True), (np.float32, np.float64)))
     found = []
-    for stride in stitching_nets.STRIDES:
-        for padded in (False, True):
-            for dtype in (np.float32, np.float64):
-                net = stitching_nets.narrow_net(stride, padded, dtype=dtype)
-                x = _centred(picture, dtype)
-                name = "padded inside" if padded else "no padding inside"
-                found.append(stitching_report.compare(name, net, x, winograd=arguments.winograd, progress=progress))
-    if arguments.json and not arguments.out:
+    progress.start("networks", len(cases))
+    for stride, padded, dtype in cases:
+        net, name = stitching_nets.narrow_net(stride, padded, dtype=dtype), "padded" if padded else "not padded"
+        x = _centred(picture, dtype)
+        found.append(stitching_report.compare(f"{name} inside", net, x, winograd=arguments.winograd))
+        progress.update(len(found))
+    if not arguments.out:
+        progress.close()
         return _report(arguments, found)
-    code = _report(arguments, found)
     wrong = stitching_basics.what_is_not_the_same(stitching_nets.narrow_net(8, False), _centred(picture, np.float32))
     ways = upsampling.side_by_side(progress=progress)
     progress.close()
+    stitching_figure.draw_ways(arguments.out, ways)
+    code = _report(arguments, found)
     if not arguments.json:
         print("\nNot the same, although it looks so (stride 8; difference relative to the largest score):")
         for name, difference in wrong.items():
             print(f"  {name:32} {difference:.2f}")
         _show_ways(ways)
-    stitching_figure.draw_ways(arguments.out, ways)
-    _say_where(arguments)
+        print(f"\nfigure: {arguments.out}")
     return code
 
 
@@ -105,7 +107,8 @@ def _one(arguments: argparse.Namespace, progress: Any) -> int:
     code = _report(arguments, [found])
     if arguments.out:
         stitching_figure.draw_one(arguments.out, picture, found, trained=prepare is not _centred)
-        _say_where(arguments)
+        if not arguments.json:
+            print(f"\nfigure: {arguments.out}")
     return code
 
 
@@ -169,21 +172,22 @@ def _table(found: list[Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("stride", "inside", "dtype", "margin", "outside", "in it", "equal", "seconds", "GFLOP", "MiB",
+    table = Table("stride", "dtype", "margin", "outside", "in it", "equal", "seconds", "GFLOP", "MiB",
                   box=None, pad_edge=False, collapse_padding=True)
     for number, column in enumerate(table.columns):
-        column.justify, column.no_wrap = "left" if number in (1, 2, 6) else "right", True
+        column.justify, column.no_wrap = "left" if number in (1, 5) else "right", True
     for one in found:
         verdict = "[green]yes[/green]" if one.equal else "[red]NO[/red]"
         table.add_row(
-            _pair(one.stride), "padded" if any(one.margin) else "-", one.dtype, _pair(one.margin),
-            f"{one.outside:.0e}", f"{one.inside:.0e}" if any(one.margin) else "-", verdict,
+            _pair(one.stride), one.dtype, _pair(one.margin), f"{one.outside:.0e}",
+            f"{one.inside:.0e}" if any(one.margin) else "-", verdict,
             *(" ".join(f"{figure:.2g}" for figure in pair) if pair else "-"
               for pair in (one.seconds, one.gflop, one.mebibytes)),
         )
     print("\nShift-and-stitch against the rarefied network, which has no strides and the same weights.\n"
-          "margin: how many rows and columns at the top and left differ; outside, in it: by how much, relative to\n"
-          "the largest score; seconds, GFLOP, MiB (of maps): of all shifted runs, and of the one rarefied run.\n")
+          "margin: how many rows and columns at the top and left differ, 0 where nothing pads inside; outside,\n"
+          "in it: by how much, relative to the largest score; seconds, GFLOP, MiB (of maps): of all shifted runs,\n"
+          "and of the one rarefied run.\n")
     Console().print(table)
 
 
@@ -197,11 +201,6 @@ def _show_ways(ways: Any) -> None:
         table.add_row(name, f"{score:.3f}", f"{ways.seconds[name]:.4f}")
     print("\nThree ways from one trunk of stride 8 to every pixel, on held-out street scenes:\n")
     Console().print(table)
-
-
-def _say_where(arguments: argparse.Namespace) -> None:
-    if not arguments.json:
-        print(f"\nfigure: {arguments.out}")
 
 
 def _pair(pair: tuple[int, int]) -> str:
