@@ -62,6 +62,11 @@ def fuse(graph: Graph) -> Graph:
     return _fused(graph, _applications(graph), {})
 
 
+def unfused(graph: Graph) -> Graph:
+    """The Graph that a fused one does the work of; any other Graph as it is."""
+    return graph.original if isinstance(graph, FusedGraph) else graph
+
+
 def _fused(graph: Graph, applications: Counter, done: dict[int, Graph]) -> Graph:
     """`graph` with its nodes fused; a Graph that is placed several times stays one."""
     if type(graph) is not Graph:

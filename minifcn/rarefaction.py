@@ -21,7 +21,7 @@ import math
 from typing import Any, NamedTuple
 
 from . import layers
-from .fusion import FusedGraph
+from .fusion import unfused
 from .graph import Graph
 from .layers import Conv2d, Layer
 from .layers._dilated_avg_pool import DilatedAvgPool2d
@@ -120,8 +120,7 @@ def _rarefied(
     graph: Graph, inputs: list[Spread], seen: list[tuple[Layer, Spread]]
 ) -> tuple[Graph, list[Spread]]:
     """`graph`, whose inputs are spread out already, and the spread of its outputs; each layer's is added to `seen`."""
-    if isinstance(graph, FusedGraph):
-        graph = graph.original
+    graph = unfused(graph)
     dense, known = Graph(graph.inputs), dict(zip(graph.inputs, inputs, strict=True))
     dense.training = graph.training
     for node in graph.needed_nodes():

@@ -7,6 +7,7 @@ import pytest
 
 import minifcn
 from minifcn import cli, models
+from minifcn.cutting import up_to
 from minifcn.data import read_image, save_image
 from minifcn.explain import upsampling
 from minifcn.kernels.cpu._threads import use_threads
@@ -55,31 +56,26 @@ def test_in_words_and_pictures(capsys, tmp_path, monkeypatch):
     assert {BORDER, SAME} <= {tuple(colour) for colour in picture.reshape(-1, 3)[::3].tolist()}
 
 
-def test_one_network(capsys, tmp_path):
+def test_one_network(capsys, tmp_path, monkeypatch):
     street = np.random.default_rng(0).integers(0, 256, (33, 37, 3), dtype=np.uint8)
     save_image(tmp_path / "street.png", street)
     net = models.build("fcn32s", num_classes=3, width=1 / 64, padding="same", rng=0)
-    for index in range(1, 6):  # fewer strides, or it runs 1,024 times
-        net[f"pool{index}"].stride = (2, 2) if index < 3 else (1, 1)
-    monkey = pytest.MonkeyPatch()
-    with monkey.context() as patch:
-        patch.setattr(models, "build", lambda name, **options: net)
-        code = cli.main(["stitch", "fcn32s", str(tmp_path / "street.png"), "--size", "75x80", "--rows", "5", "--json",
-                         "--out", str(tmp_path / "figure.png")])
-    assert code == 0
+    for number in range(1, 6):  # fewer strides, or it runs 1,024 times
+        net[f"pool{number}"].stride = (2, 2) if number < 3 else (1, 1)
+    monkeypatch.setattr(models, "build", lambda name, **options: net)
+    assert cli.main(["stitch", "fcn32s", str(tmp_path / "street.png"), "--size", "75x80", "--rows", "5", "--json",
+                     "--out", str(tmp_path / "figure.png")]) == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["model"], row["stride"], row["size"]) == ("fcn32s up to score_fr", 4, [75, 80])
     assert row["equal"]
     assert read_image(tmp_path / "figure.png").shape[1] > 800
 
 
-def test_a_network_from_a_file(capsys, tmp_path):
+def test_a_network_from_a_file(capsys, tmp_path, monkeypatch):
     net = models.build("fcn8s", num_classes=3, width=1 / 64, padding="same", rng=0)
     minifcn.save(tmp_path / "net.safetensors", net)
-    monkey = pytest.MonkeyPatch()
-    with monkey.context() as patch:  # as it is, only fewer runs
-        patch.setattr("minifcn.cutting.scores_of", lambda graph: minifcn.cutting.up_to(graph, "pool2"))
-        assert cli.main(["stitch", str(tmp_path / "net.safetensors"), "--size", "40x41", "--json"]) == 0
+    monkeypatch.setattr("minifcn.cutting.scores_of", lambda graph: up_to(graph, "pool2"))  # fewer runs
+    assert cli.main(["stitch", str(tmp_path / "net.safetensors"), "--size", "40x41", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["stride"], row["margin"]) == (4, 8)
 

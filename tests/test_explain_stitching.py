@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minifcn import init, use_winograd
+from minifcn import fuse, init, use_winograd
 from minifcn.explain.bands import forward_in_bands
 from minifcn.explain.stitching import margin, pad_once, rarefied_scores, relative_difference, shift_and_stitch
 from minifcn.graph import Graph
@@ -143,6 +143,12 @@ def test_the_margin_of_alexnet():
     net = chain(conv(3, 2, 11, stride=4, padding=100), MaxPool2d(3, 2, ceil_mode=True), conv(2, 2, 5, padding=2),
                 MaxPool2d(3, 2, ceil_mode=True), *[conv(2, 2, 3, padding=1)] * 3, MaxPool2d(3, 2, ceil_mode=True))
     assert margin(net) == (64, 64)
+
+
+def test_a_fused_network_is_taken_apart(rng):
+    net, image = networks(4, True, np.float64), rng.standard_normal((1, 2, 33, 34))
+    assert margin(fuse(net)) == margin(net) == (8, 8)
+    np.testing.assert_allclose(shift_and_stitch(fuse(net), image), shift_and_stitch(net, image), rtol=0, atol=1e-12)
 
 
 def test_padding_behind_all_strides_adds_nothing(rng):

@@ -1,7 +1,8 @@
 """minifcn stitch: shift-and-stitch equals the network without strides, and where it does not, and why.
 
 Without MODEL: the smallest case number by number, narrow networks of strides 2, 4, 8 and 32 with and without padding
-inside, in float32 and float64, two short cuts that are not the same, and three ways to every pixel on street scenes."""
+inside, in float32 and float64, two short cuts that are not the same, and three ways to every pixel on street scenes.
+"""
 
 import argparse
 import itertools

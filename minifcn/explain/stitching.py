@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import ops
+from ..fusion import unfused
 from ..graph import Graph
 from ..kernels import array_module
 from ..layers import Conv2d, Pad
@@ -26,7 +27,7 @@ from ..ops.check import Array, check_array
 from ..ops.geometry import Padding
 from ..prediction import evaluation_mode
 from ..progress import Progress
-from ..rarefaction import Spread, rarefy, spread, steps_of, with_settings
+from ..rarefaction import rarefy, spread, steps_of, with_settings
 from .bands import forward_in_bands
 
 NO_PADDING = Padding(0, 0, 0, 0)
@@ -44,8 +45,8 @@ def shift_and_stitch(net: Graph, image: Array, progress: Progress | None = None)
     Returns (N, K, H', W'), H' = H + the rows that all paddings add - (receptive field - 1), the same for W'.
     Raises ValueError for an image that is too small, with the least size, and as `rarefy` does.
     """
-    body, canvas, (spacing, size) = prepared(net, image)
-    (fy, fx), stitched = spacing, None
+    body, canvas, ((fy, fx), size) = prepared(net, image)
+    stitched = None
     shifts = [(y, x) for y in range(min(fy, size[0])) for x in range(min(fx, size[1]))]  # a later one has no pixel
     if progress is not None:
         progress.start(f"{fy}x{fx} shifts", len(shifts))
@@ -119,6 +120,7 @@ def pad_once(net: Graph) -> Canvas:
 
     All shifted runs then get their part of one padded image, instead of padding of their own in places of their own.
     """
+    net = unfused(net)
     readers = [node for node in net.needed_nodes() if set(node.inputs).intersection(net.inputs)]
     if len(readers) != 1 or not _pads_with_a_number(readers[0].layer):
         return Canvas(net, NO_PADDING, 0.0)
@@ -142,8 +144,15 @@ def _pads_with_a_number(layer: Any) -> bool:
     return type(layer) is Conv2d or (type(layer) is Pad and layer.mode == "constant")
 
 
-def prepared(net: Graph, image: Array) -> tuple[Graph, Array, Spread]:
-    """The network without its first padding, the canvas, and the stride and size of the result."""
+class Dense(NamedTuple):
+    """The network's stride f, and the size of its dense scores, in (rows, columns)."""
+
+    stride: tuple[int, int]
+    size: tuple[int, int]
+
+
+def prepared(net: Graph, image: Array) -> tuple[Graph, Array, Dense]:
+    """The network without its first padding, the canvas, and what the result will be."""
     who = "shift_and_stitch"
     check_array(who, "image", image, "N C H W")
     if len(net.inputs) != 1 or len(net.outputs) != 1:
@@ -157,7 +166,7 @@ def prepared(net: Graph, image: Array) -> tuple[Graph, Array, Spread]:
         least = [max(1, image.shape[axis + 2] + 1 - size[axis]) for axis in (0, 1)]
         raise ValueError(f"{who}: expected an image of at least {least[0]}x{least[1]}, the receptive field of the "
                          f"scores without the padding, got {image.shape[2]}x{image.shape[3]}. Enlarge the image.")
-    return body, canvas, Spread(stride, size)
+    return body, canvas, Dense(stride, size)
 
 
 Known = tuple[tuple[int, int], tuple[int, int]]  # of a value: d and m
@@ -165,6 +174,7 @@ Known = tuple[tuple[int, int], tuple[int, int]]  # of a value: d and m
 
 def _margins(graph: Graph, inputs: list[Known], final: tuple[int, int]) -> list[Known]:
     """d and m of a graph's outputs from those of its inputs."""
+    graph = unfused(graph)
     known = dict(zip(graph.inputs, inputs, strict=True))
     for node in graph.needed_nodes():
         xs = [known[name] for name in node.inputs]

@@ -13,16 +13,17 @@ from collections import Counter
 from ..graph import Graph
 from ..layers import Conv2d
 from ..ops.check import Array
-from ..rarefaction import Spread, spreads
+from ..rarefaction import spreads
+from .stitching import Dense
 
 
-def flops(body: Graph, canvas: tuple[int, int], result: Spread) -> tuple[int, int]:
+def flops(body: Graph, canvas: tuple[int, int], result: Dense) -> tuple[int, int]:
     """(shifted, rarefied): the FLOPs of all convolutions, for one image; a multiply-add is two.
 
     Args:
         body: the network without its first padding.
         canvas: (H, W) of the padded image.
-        result: the network's stride, and the size of its dense scores.
+        result: the stride and size that `minifcn.explain.stitching.prepared` gives.
     """
     shifted = rarefied = 0
     for layer, (spacing, growth) in spreads(body):
@@ -34,9 +35,9 @@ def flops(body: Graph, canvas: tuple[int, int], result: Spread) -> tuple[int, in
     return shifted, rarefied
 
 
-def _coarse(rows: int, spacing: int, result: Spread, axis: int) -> int:
+def _coarse(rows: int, spacing: int, result: Dense, axis: int) -> int:
     """How many rows all shifted runs have together of a map that has `rows` in the rarefied network."""
-    shifts = range(min(result.spacing[axis], result.growth[axis]))
+    shifts = range(min(result.stride[axis], result.size[axis]))
     return sum(max(0, -(-(rows - y) // spacing)) for y in shifts)
 
 

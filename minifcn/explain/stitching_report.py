@@ -82,8 +82,8 @@ def compare(
     """
     body, canvas, result = prepared(net, image)
     top, left = margin(net)
-    if top >= result.growth[0] or left >= result.growth[1]:
-        missing = max(0, top + 1 - result.growth[0]), max(0, left + 1 - result.growth[1])
+    if top >= result.size[0] or left >= result.size[1]:
+        missing = max(0, top + 1 - result.size[0]), max(0, left + 1 - result.size[1])
         least = f"{image.shape[2] + missing[0]}x{image.shape[3] + missing[1]}"
         raise ValueError(f"stitch: expected an image of at least {least}, so that scores lie outside the "
                          f"margin of {top} rows and {left} columns, got {image.shape[2]}x{image.shape[3]}. Enlarge it.")
@@ -97,7 +97,7 @@ def compare(
     shifted, rarefied = flops(body, canvas.shape[2:], result)
     dtype = str(dense.dtype)
     return Agreement(
-        model, result.spacing, image.shape[2:], (top, left), dtype, winograd,
+        model, result.stride, image.shape[2:], (top, left), dtype, winograd,
         outside=relative_difference(stitched[:, :, top:, left:], dense[:, :, top:, left:]),
         inside=_largest_inside(stitched, dense, top, left),
         tolerance=TOLERANCES[dtype, winograd],
