@@ -34,12 +34,14 @@ PIXELWISE = (layers.ReLU, layers.LeakyReLU, layers.PReLU, layers.Sigmoid, layers
 JOINING = (layers.Add, layers.Concat)
 WINDOWS = (Conv2d, layers.MaxPool2d, layers.AvgPool2d)
 
+MAKE_DENSE = "reads a whole map of one size at once; minifcn.convolutionalize makes a convolution of it"
 REASONS: dict[type, str] = {
     layers.ConvTranspose2d: "puts new pixels between the old ones, so there is no coarser lattice to fill up",
     layers.MaxUnpool2d: "puts values back to the places of one certain pooling, and without strides there are others",
     layers.ResizeBilinear: "makes a map of another size, so there is no coarser lattice to fill up",
     layers.AdaptiveAvgPool2d: "has windows that depend on the size of the whole map",
-    layers.Linear: "reads a whole map of one size at once; make it a convolution first (`convolutionalize`)",
+    layers.Flatten: MAKE_DENSE,
+    layers.Linear: MAKE_DENSE,
     layers.Crop: "cuts out a fixed size; let it cut to the size of a second input that is spaced alike",
     layers.Pad: "mirrors rows, and rows that lie d apart have their mirror images elsewhere",
     layers.Concat: "joins along rows or columns, not channels",

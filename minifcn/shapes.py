@@ -12,6 +12,7 @@ from math import prod
 
 from . import layers
 from .graph import Graph
+from .layers._dilated_avg_pool import DilatedAvgPool2d
 from .layers.base import Layer
 from .ops.add import common_shape
 from .ops.concat import joined_shape
@@ -112,6 +113,12 @@ def _max_unpool(layer: layers.MaxUnpool2d, shape: Shape, pooled: Shape) -> tuple
 def _avg_pool(layer: layers.AvgPool2d, shape: Shape) -> tuple[Shape, ...]:
     _, view = pool_windows("avg_pool2d", _size(shape), layer.kernel_size, layer.stride, layer.padding, 1,
                            layer.ceil_mode)
+    return ((*shape[:2], view.oh, view.ow),)
+
+
+@output_shapes.register
+def _dilated_avg_pool(layer: DilatedAvgPool2d, shape: Shape) -> tuple[Shape, ...]:
+    view = windows("avg_pool2d", shape[2:], layer.kernel_size, layer.stride, layer.reach, layer.dilation)
     return ((*shape[:2], view.oh, view.ow),)
 
 

@@ -80,6 +80,13 @@ def test_a_network_from_a_file(capsys, tmp_path, monkeypatch):
     assert (row["stride"], row["margin"]) == (4, 8)
 
 
+def test_a_classifier_is_made_dense(capsys, monkeypatch):
+    monkeypatch.setattr("minifcn.cutting.scores_of", lambda graph: up_to(graph, "pool2"))  # fewer runs
+    assert cli.main(["stitch", "alexnet", "--padding", "valid", "--width", "0.03", "--size", "99x103", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["stride"], row["margin"], row["equal"]) == (16, 0, True)
+
+
 def test_help_with_an_example(capsys):
     with pytest.raises(SystemExit) as end:
         cli.main(["stitch", "--help"])
@@ -94,6 +101,8 @@ def test_help_with_an_example(capsys):
     (["fcn32s", "nowhere.png"], "expected an image file at nowhere.png"),
     (["fcn32s", "--paper"], "expected no MODEL beside --paper, which takes fcn-alexnet, got 'fcn32s'"),
     (["--width", "0.5"], "expected --width together with a MODEL, got it alone"),
+    (["--padding", "same"], "expected --padding together with a MODEL"),
+    (["fcn32s", "--padding", "valid"], "--padding: expected one of paper, same, got 'valid'"),
     (["--rows", "5"], "expected --rows together with a MODEL"),
     (["--size", "10x200"], "so that scores lie outside the margin"),
     (["--size", "3"], "expected HxW, height first"),

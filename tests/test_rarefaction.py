@@ -1,10 +1,13 @@
 """Rarefied networks: every f-th of their pixels is the network's own, and what cannot be rarefied is named."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
 import minifcn
 from minifcn import fuse, init, models, rarefy
+from minifcn.coordinates import coordinate_map
 from minifcn.cutting import after, scores_of, up_to
 from minifcn.graph import Graph
 from minifcn.layers import (
@@ -17,6 +20,7 @@ from minifcn.layers import (
     ConvTranspose2d,
     Crop,
     Dropout,
+    Flatten,
     LeakyReLU,
     Linear,
     LocalResponseNorm,
@@ -30,6 +34,7 @@ from minifcn.layers import (
 from minifcn.layers._dilated_avg_pool import DilatedAvgPool2d
 from minifcn.ops.geometry import Padding
 from minifcn.rarefaction import spread
+from minifcn.shapes import shapes_of
 from minifcn.testing import check_gradients
 
 
@@ -89,15 +94,20 @@ def test_every_fth_pixel_is_the_networks_own(name, size):
     y = dense(x)
     assert y.shape[2:] == (size[0] + growth[0], size[1] + growth[1])
     np.testing.assert_allclose(y[:, :, ::fy, ::fx], net(x), rtol=0, atol=1e-12)
-    assert (fy, fx) == tuple(int(1 / scale) for scale in strides_by_coordinates(net))
     for layer in dense.layers():
         assert getattr(layer, "stride", (1, 1)) == (1, 1)
 
 
-def strides_by_coordinates(net):
-    from minifcn.coordinates import coordinate_map
-    rows, columns = coordinate_map(net, net.outputs[0])
-    return rows[0], columns[0]
+@pytest.mark.parametrize("name", LATTICES)
+def test_other_tools_read_a_rarefied_network(name):
+    """Its shapes, and where its pixels lie: at the places of the network's, and one by one between them."""
+    net = chain(*LATTICES[name])
+    dense = rarefy(net)
+    assert shapes_of(dense, (23, 26), batch=2)[dense.outputs[0]] == dense(image(23, 26)).shape
+    before, after = coordinate_map(net, net.outputs[0]), coordinate_map(dense, dense.outputs[0])
+    strides = spread(net).spacing
+    assert [scale for scale, _ in before] == [Fraction(1, f) for f in strides]
+    assert list(after) == [(1, f * shift) for f, (_, shift) in zip(strides, before, strict=True)]
 
 
 def branching():
@@ -167,6 +177,7 @@ REFUSED = {
     "resizing": ([POOL, ResizeBilinear((9, 9))], "layer1", "another size"),
     "adaptive": ([AdaptiveAvgPool2d(1)], "layer0", "windows that depend on the size"),
     "linear": ([Linear(2, 2)], "layer0", "reads a whole map"),
+    "flattened": ([POOL, Flatten()], "layer1", "reads a whole map"),
     "fixed crop": ([Crop(0, size=(4, 4))], "layer0", "fixed size"),
     "mirrors": ([POOL, Pad((1, 1, 1, 1), mode="reflect")], "layer1", "mirrors rows"),
     "softmax along rows": ([Softmax(axis=2)], "layer0", "goes along rows"),

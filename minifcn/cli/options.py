@@ -77,16 +77,24 @@ def build_shapes(arguments: argparse.Namespace) -> tuple[Any, tuple[int, int]]:
     name, options = arguments.model, {"width": arguments.width}
     if arguments.num_classes is not None:
         options["num_classes"] = arguments.num_classes
-    if arguments.padding is not None:
-        known = MODELS[name].paddings if name in MODELS else (arguments.padding,)  # `build` knows what is no model
-        if arguments.padding not in known:
-            choice = f"one of {', '.join(known)}" if known else f"none, as {name} has no choice"
-            raise ValueError(f"--padding: expected {choice}, got {arguments.padding!r}. Leave it out for the paper's.")
-        options["padding"] = arguments.padding
     with init.shapes_only():
-        net = build(name, **options)
+        net = build(name, **options, **padding_of(arguments))
     crop = (MODELS[name].crops or {}).get(arguments.padding or "paper", 500)
     return net, arguments.size or (crop, crop)
+
+
+def padding_of(arguments: argparse.Namespace) -> dict[str, str]:
+    """{"padding": ...} if --padding was given. Raises ValueError for one that the model does not have."""
+    from ..models import MODELS
+
+    name, padding = arguments.model, arguments.padding
+    if padding is None:
+        return {}
+    known = MODELS[name].paddings if name in MODELS else (padding,)  # `build` knows what is no model
+    if padding not in known:
+        choice = f"one of {', '.join(known)}" if known else f"none, as {name} has no choice"
+        raise ValueError(f"--padding: expected {choice}, got {padding!r}. Leave it out for the paper's.")
+    return {"padding": padding}
 
 
 def print_json(value: Any) -> None:

@@ -9,7 +9,7 @@ import itertools
 import sys
 from typing import Any
 
-from .options import add_json, count, positive, print_json, size
+from .options import add_json, count, padding_of, positive, print_json, size
 
 EXAMPLES = """\
 examples:
@@ -20,6 +20,7 @@ examples:
 """
 PAPER_MODEL, PAPER_SIZE, PAPER_ROWS = "fcn-alexnet", (500, 500), 16
 WIDTH = 1 / 16  # of a network by name, unless told: at stride 32 it runs 1,024 times
+NARROW_SIZE, DEFAULT_SIZE = (61, 83), (129, 161)  # which no stride divides; a classifier gets its crop more
 
 
 def add_to(commands: Any) -> None:
@@ -32,6 +33,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument("image", metavar="IMAGE", nargs="?", help="a picture; default a built-in street scene")
     parser.add_argument("--size", type=size, metavar="HxW", help="resize the picture to this")
     parser.add_argument("--width", type=positive, help="times the paper's channels, of a model by name; default 1/16")
+    parser.add_argument("--padding", help="of a model by name: the paper's (default), same, or valid for classifiers")
     parser.add_argument("--winograd", action="store_true", help="allow Winograd: faster, agreement to 1e-4 only")
     parser.add_argument("--rows", type=count, metavar="N", help="the rarefied network in bands of N rows, for memory")
     parser.add_argument("--paper", action="store_true", help="FCN-AlexNet at full width on 500x500, in bands, float32")
@@ -42,18 +44,21 @@ def add_to(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from ..progress import for_this_terminal
 
-    if arguments.paper and arguments.model:
-        raise ValueError(f"stitch: expected no MODEL beside --paper, which takes {PAPER_MODEL}, got "
-                         f"{arguments.model!r}. Leave one of the two out.")
+    if arguments.paper:
+        if arguments.model:
+            raise ValueError(f"stitch: expected no MODEL beside --paper, which takes {PAPER_MODEL}, got "
+                             f"{arguments.model!r}. Leave one of the two out.")
+        arguments.model, arguments.width = PAPER_MODEL, 1.0
+        arguments.size, arguments.rows = arguments.size or PAPER_SIZE, arguments.rows or PAPER_ROWS
     if arguments.out is None and not arguments.json:
         arguments.out = "stitch.png"
     with for_this_terminal() as progress:
-        if arguments.model or arguments.paper:
+        if arguments.model:
             return _one(arguments, progress)
-        for name in ("width", "rows"):
+        for name, example in (("width", "0.1"), ("padding", "same"), ("rows", "16")):
             if getattr(arguments, name) is not None:
                 raise ValueError(f"stitch: expected --{name} together with a MODEL, got it alone. Name a model, "
-                                 f"for example `minifcn stitch fcn32s --{name} {getattr(arguments, name)}`.")
+                                 f"for example `minifcn stitch fcn32s --{name} {example}`.")
         return _demonstration(arguments, progress)
 
 
@@ -64,7 +69,7 @@ def _demonstration(arguments: argparse.Namespace, progress: Any) -> int:
 
     if not arguments.json:
         print(stitching_basics.tell(stitching_basics.smallest_case()))
-    picture = _picture(None, arguments.size or (61, 83))
+    picture = _picture(None, arguments.size, NARROW_SIZE)
     cases = list(itertools.product(stitching_nets.STRIDES, (False, True), (np.float32, np.float64)))
     found = []
     progress.start("networks", len(cases))
@@ -95,15 +100,14 @@ def _one(arguments: argparse.Namespace, progress: Any) -> int:
     from ..cutting import scores_of
     from ..explain import stitching_figure, stitching_report
 
-    paper = arguments.paper
-    net, prepare = _network(PAPER_MODEL if paper else arguments.model, 1.0 if paper else arguments.width)
+    net, prepare, least = _network(arguments)
     trunk = scores_of(net)
-    dtype = next(iter(net.parameters().values())).data.dtype
-    picture = _picture(arguments.image, arguments.size or (PAPER_SIZE if paper else None))
-    x = prepare(picture, dtype)
-    rows = arguments.rows or (PAPER_ROWS if paper else None)
-    name = f"{arguments.model or PAPER_MODEL} up to {trunk.outputs[0]}"
-    found = stitching_report.compare(name, trunk, x, winograd=arguments.winograd, rows=rows, progress=progress)
+    picture = _picture(arguments.image, arguments.size, (least + DEFAULT_SIZE[0], least + DEFAULT_SIZE[1]))
+    x = prepare(picture, next(iter(net.parameters().values())).data.dtype)
+    found = stitching_report.compare(
+        f"{arguments.model} up to {trunk.outputs[0]}", trunk, x, winograd=arguments.winograd, rows=arguments.rows,
+        progress=progress,
+    )
     progress.close()
     code = _report(arguments, [found])
     if arguments.out:
@@ -113,8 +117,8 @@ def _one(arguments: argparse.Namespace, progress: Any) -> int:
     return code
 
 
-def _network(name: str, width: float | None) -> tuple[Any, Any]:
-    """A network by name, with random weights, or from a file; and how it wants its pictures."""
+def _network(arguments: argparse.Namespace) -> tuple[Any, Any, int]:
+    """A network by name, with random weights, or from a file; how it wants its pictures; a classifier's crop, or 0."""
     from pathlib import Path
 
     import numpy as np
@@ -122,24 +126,30 @@ def _network(name: str, width: float | None) -> tuple[Any, Any]:
     from ..gradcheck.network import randomise
     from ..models import MODELS, build
     from ..prediction import Predictor, Preprocessing
+    from ..surgery import convolutionalize
 
+    name = arguments.model
     if name not in MODELS and Path(name).exists():
-        if width is not None:
-            raise ValueError(f"stitch: expected --width only for a model by name, got the file {name!r}. "
-                             f"A trained network has its width.")
+        if arguments.width is not None or arguments.padding is not None:
+            raise ValueError(f"stitch: expected --width and --padding only for a model by name, got the file {name!r}. "
+                             f"A trained network has its own.")
         predictor = Predictor.open(name)
-        return predictor.net, Preprocessing.from_meta(predictor.meta)
-    net = build(name, width=WIDTH if width is None else width, rng=0)
+        return predictor.net, Preprocessing.from_meta(predictor.meta), 0
+    net = build(name, width=arguments.width or WIDTH, rng=0, **padding_of(arguments))
     randomise(net, np.random.default_rng(1))  # score layers start at zero, and zeros always agree
-    return net, _centred
+    crops = MODELS[name].crops
+    if crops is None:
+        return net, _centred, 0
+    crop = crops[arguments.padding or "paper"]
+    return convolutionalize(net, crop), _centred, crop
 
 
-def _picture(path: str | None, shape: tuple[int, int] | None) -> Any:
-    """(H, W, 3) uint8: the file, or a street scene of 129x161, which no stride divides."""
+def _picture(path: str | None, shape: tuple[int, int] | None, default: tuple[int, int]) -> Any:
+    """(H, W, 3) uint8: the file, or a street scene of the size `default`; brought to `shape` if there is one."""
     from ..data import Street, read_image, resize_image
 
     if path is None:
-        return resize_image(Street("val")[0].image, shape or (129, 161))
+        return resize_image(Street("val")[0].image, shape or default)
     image = read_image(path)
     return resize_image(image, shape) if shape else image
 

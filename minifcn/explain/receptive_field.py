@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import layers
 from ..graph import Graph
+from ..layers._dilated_avg_pool import DilatedAvgPool2d
 from ..layers.base import Layer
 from ..ops.geometry import extent
 from ..shapes import Shape, follow, shapes_of
@@ -99,7 +100,7 @@ def _window(layer: layers.Conv2d, axis: int, rows: Rows, given: Shape, wanted: S
     return rows[0] * stride - before, rows[1] * stride - before + reach - 1
 
 
-for kind in (layers.Conv2d, layers.MaxPool2d, layers.AvgPool2d):
+for kind in (layers.Conv2d, layers.MaxPool2d, layers.AvgPool2d, DilatedAvgPool2d):
     rows_read.register(kind, _window)
 
 

@@ -11,7 +11,8 @@ from .. import ops
 from ..kernels import array_module
 from ..ops.check import Array
 from ..ops.geometry import Padding
-from .base import Layer, first_needed
+from .base import Affine, Layer, first_needed
+from .conv import window_map
 
 
 class DilatedAvgPool2d(Layer):
@@ -32,13 +33,15 @@ class DilatedAvgPool2d(Layer):
         super().__init__()
         self.kernel_size, self.dilation, self.padding = kernel_size, dilation, padding
         self.overhang, self.count_include_pad = overhang, count_include_pad
+        top, bottom, left, right = padding
+        self.reach = Padding(top, bottom + overhang[0], left, right + overhang[1])
+        self.stride = (1, 1)
 
     def _forward(self, x: Array) -> tuple[Array, tuple]:
         n, c, h, w = x.shape
         top, bottom, left, right = self.padding
-        sides = ((top, bottom + self.overhang[0]), (left, right + self.overhang[1]))
         ones = array_module(x).ones((1, 1, *self.kernel_size), x.dtype)
-        sums, cache = ops.conv2d(x.reshape(n * c, 1, h, w), ones, padding=sides, dilation=self.dilation)
+        sums, cache = ops.conv2d(x.reshape(n * c, 1, h, w), ones, padding=self.reach, dilation=self.dilation)
         oh, ow = sums.shape[2:]
         counts = np.outer(self._counts(0, h, oh, top, bottom), self._counts(1, w, ow, left, right))  # (OH, OW)
         share = array_module(x).asarray(1 / counts, x.dtype)
@@ -49,6 +52,11 @@ class DilatedAvgPool2d(Layer):
         gsums = (gy * share).reshape(n * c, 1, *share.shape)
         gx, _, _ = ops.conv2d_backward(gsums, conv_cache, needs=(first_needed(needs), False, False))
         return None if gx is None else gx.reshape(n, c, h, w)
+
+    def coordinate_map(self) -> tuple[Affine, Affine]:
+        before = (self.padding.top, self.padding.left)
+        rows, columns = (window_map(self.kernel_size[a], 1, before[a], self.dilation[a]) for a in (0, 1))
+        return rows, columns
 
     def _counts(self, axis: int, size: int, windows: int, before: int, after: int) -> np.ndarray:
         """How many of its taps each window counts along one axis: (windows,)."""
