@@ -12,8 +12,8 @@ the strides removed so far: its taps and its paddings are spaced by d. The weigh
     ReLU, dropout, normalisation across channels, ...    as it is
     sum, concatenation                                   as it is, if all it reads has one d
 
-Source: Shelhamer, Long, Darrell 2017, arXiv 1605.06211, section 4.2 ("shift-and-stitch is filter dilation"); the filter
-f'(i, j) = f(i/s, j/s) of Long et al. 2015, section 3.2, is what is called a dilation here.
+Source: Long, Shelhamer, Darrell 2015, arXiv 1411.4038, section 3.2 ("shift-and-stitch is filter rarefaction"): their
+f'(i, j) = f(i/s, j/s), where s divides i and j, else 0, is a dilation of s. Paddings and rounding are not in the paper.
 """
 
 import copy

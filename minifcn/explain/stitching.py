@@ -11,7 +11,7 @@ Is it the same as the rarefied network? A network that pads nothing inside: yes,
 pads inside, as all published ones do: except in a margin at the top and left, because each shifted run begins later and
 puts its zeros where the rarefied network still has pixels. At the bottom and right both end at the same pixel.
 
-Source: Long, Shelhamer, Darrell 2015 (arXiv 1411.4038), section 3.2; Shelhamer et al. 2017 (1605.06211), section 4.2.
+Source: Long, Shelhamer, Darrell 2015, arXiv 1411.4038, section 3.2. The margin is not in the paper.
 """
 
 from typing import Any, NamedTuple

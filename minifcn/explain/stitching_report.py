@@ -15,7 +15,7 @@ from ..rarefaction import rarefy
 from .stitching import margin, prepared, rarefied_scores, relative_difference, shift_and_stitch
 from .stitching_cost import flops, peak_bytes
 
-TOLERANCES = {("float64", False): 1e-12, ("float32", False): 1e-5, ("float64", True): 1e-11, ("float32", True): 1e-4}
+TOLERANCES = {("float64", False): 1e-12, ("float32", False): 1e-5, ("float64", True): 1e-12, ("float32", True): 1e-4}
 
 
 @dataclass(frozen=True)

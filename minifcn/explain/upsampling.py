@@ -6,9 +6,9 @@ A narrow network of stride 8 learns to segment with its scores upsampled bilinea
     learned upsampling          the same with its filters learned, on the trunk's coarse scores
     shift-and-stitch            no upsampling: the scores of all pixels, by 64 shifted runs (or by one rarefied run)
 
-are scored on held-out scenes. Shift-and-stitch sees every pixel, but each through the same large receptive field and
-with filters that learned to be interpolated. The paper "found learning through upsampling, as described in the next
-section, to be more effective and efficient" (Long et al. 2015, section 3.2).
+are scored on held-out scenes. Shift-and-stitch has a score of its own for every pixel, but each through the same large
+receptive field, with filters that learned to be interpolated, and for 64 times the work. The paper tried it and went on
+with upsampling (Long et al. 2015, section 3.2).
 """
 
 import statistics
