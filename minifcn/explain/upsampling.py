@@ -7,7 +7,7 @@ A narrow network of stride 8 learns to segment with its scores upsampled bilinea
     shift-and-stitch            no upsampling: the scores of all pixels, by 64 shifted runs (or by one rarefied run)
 
 are scored on held-out scenes. Shift-and-stitch has a score of its own for every pixel, but each through the same large
-receptive field, with filters that learned to be interpolated, and for 64 times the work. The paper tried it and went on
+receptive field, with filters that learned to be interpolated, and for 64 runs. The paper tried it and went on
 with upsampling (Long et al. 2015, section 3.2).
 """
 
