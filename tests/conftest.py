@@ -33,6 +33,63 @@ def scenes(tmp_path_factory):
     return root
 
 
+@pytest.fixture(scope="session")
+def caffe_messages():
+    """Caffe's own declaration of NetParameter, as far as its files go: floats as floats. Makes files to be read."""
+    pb2 = pytest.importorskip("google.protobuf.descriptor_pb2")
+    from google.protobuf import descriptor_pool, message_factory
+    fields = {
+        "BlobShape": "dim=1 int64*",
+        "BlobProto": "num=1 int32, channels=2 int32, height=3 int32, width=4 int32, data=5 float*, diff=6 float*, "
+                     "shape=7 BlobShape, double_data=8 double*, double_diff=9 double*",
+        "ConvolutionParameter": "num_output=1 uint32, bias_term=2 bool, pad=3 uint32",
+        "V1LayerParameter": "bottom=2 string*, top=3 string*, name=4 string, type=5 int32, blobs=6 BlobProto*, "
+                            "blobs_lr=7 float*, convolution_param=10 ConvolutionParameter",
+        "LayerParameter": "name=1 string, type=2 string, bottom=3 string*, top=4 string*, blobs=7 BlobProto*, "
+                          "phase=10 int32, convolution_param=106 ConvolutionParameter",
+        "NetParameter": "name=1 string, layers=2 V1LayerParameter*, input=3 string*, input_dim=4 int32*, "
+                        "layer=100 LayerParameter*",
+    }
+    file = pb2.FileDescriptorProto(name="caffe.proto", package="caffe", syntax="proto2")
+    for message, declared in fields.items():
+        added = file.message_type.add(name=message)
+        for declaration in declared.split(", "):
+            name, number, kind = declaration.replace("=", " ").split()
+            field = added.field.add(name=name, number=int(number), label=3 if kind.endswith("*") else 1)
+            kind = kind.rstrip("*")
+            if kind in fields:
+                field.type, field.type_name = 11, f".caffe.{kind}"
+            else:
+                field.type = getattr(pb2.FieldDescriptorProto, f"TYPE_{kind.upper()}")
+                field.options.packed = field.label == 3 and kind in ("float", "double", "int64")
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("caffe.NetParameter"))
+
+
+@pytest.fixture(scope="session")
+def write_caffemodel(caffe_messages):
+    """write(path, {layer: [arrays]}, layout="layers" or "layer", double=False): a file as Caffe writes it."""
+    def write(path, layers, layout="layer", double=False):
+        net = caffe_messages(name="net")
+        net.input.append("data")
+        net.input_dim.extend((1, 3, 224, 224))
+        for name, arrays in layers.items():
+            layer = getattr(net, layout).add(name=name, bottom=["data"], top=[name])
+            layer.convolution_param.num_output = 64
+            for array in arrays:
+                blob = layer.blobs.add()
+                (blob.double_data if double else blob.data).extend(array.ravel().tolist())
+                if layout == "layers":  # four sizes, with ones in front of what has fewer
+                    sizes = (1,) * (4 - array.ndim) + array.shape
+                    blob.num, blob.channels, blob.height, blob.width = sizes
+                else:
+                    blob.shape.dim.extend(array.shape)
+        path.write_bytes(net.SerializeToString())
+        return path
+    return write
+
+
 def pytest_collection_modifyitems(config, items):
     _leave_out_full(config, items)
     _skip_gpu(items)
