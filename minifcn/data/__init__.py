@@ -15,10 +15,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from .batches import batch_indices, load_batch, to_batch, valid_pixels
+from .batches import batch_indices, load_batch, reordered, to_batch, valid_pixels
 from .cache import Cached, Resized
 from .camvid import CamVid
 from .dataset import VOID, Dataset, Sample, check_sample
+from .descriptions import DESCRIPTIONS, Description
 from .folder import Folder
 from .images import read_image, read_label, save_image, save_label
 from .nyud import INPUTS, Nyud
@@ -47,12 +48,15 @@ from .transforms import (
 from .voc import Voc
 
 __all__ = [
+    "DESCRIPTIONS",
+    "PUBLISHED",
     "VOID",
     "Augmentation",
     "Cached",
     "CamVid",
     "ClassCounts",
     "Dataset",
+    "Description",
     "Folder",
     "Nyud",
     "PascalContext",
@@ -77,6 +81,7 @@ __all__ = [
     "random_scale",
     "read_image",
     "read_label",
+    "reordered",
     "resize",
     "resize_image",
     "resize_label",

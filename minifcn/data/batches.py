@@ -5,6 +5,7 @@ order, flipped and cropped how. So a run that is resumed at step 1000 sees, bit 
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -30,12 +31,13 @@ def batch_indices(n: int, batch_size: int, seed: int, step: int) -> Array:
 
 
 def to_batch(
-    samples: Sequence[Sample], mean: ArrayLike = 0.0, scale: ArrayLike = 1.0, dtype: DTypeLike = np.float32
+    samples: Sequence[Sample], mean: ArrayLike = 0.0, scale: ArrayLike = 1.0, dtype: DTypeLike = np.float32,
+    channel_order: str = "RGB",
 ) -> tuple[Array, Array]:
     """Samples of one size -> x (N, 3, H, W) in `dtype`, (image - mean) * scale, and target (N, H, W) int64.
 
     Images of more channels come as x (N, channels, H, W). `mean` and `scale` are numbers or one number a channel, in
-    the image's own order and units: red first, 0..255.
+    the image's own order and units: red first, 0..255. With `channel_order` "BGR", x has blue first.
     Raises ValueError for no samples, samples of several sizes, and pixels that are NaN or infinite.
     """
     if not samples:
@@ -51,10 +53,21 @@ def to_batch(
     images = np.stack([sample.image for sample in samples])  # (N, H, W, 3)
     # Subtract and multiply in float64, round once: then float32 and float64 batches differ by that rounding alone.
     normalised = (images - np.asarray(mean, dtype=np.float64)) * np.asarray(scale, dtype=np.float64)
-    x = np.ascontiguousarray(normalised.transpose(0, 3, 1, 2), dtype=dtype)  # (N, 3, H, W)
+    channels = list(reordered(range(images.shape[3]), channel_order))
+    x = np.ascontiguousarray(normalised[..., channels].transpose(0, 3, 1, 2), dtype=dtype)  # (N, 3, H, W)
     _refuse_nan(x, samples)
     target = np.stack([sample.label for sample in samples]).astype(np.int64)  # (N, H, W)
     return x, target
+
+
+def reordered(numbers: Sequence[Any], channel_order: str) -> tuple[Any, ...]:
+    """What belongs to each channel, red first, in another order, and back: for BGR the first three turned round.
+
+    Raises ValueError for another order than "RGB" and "BGR".
+    """
+    if channel_order not in ("RGB", "BGR"):
+        raise ValueError(f"to_batch: expected channel_order 'RGB' or 'BGR', got {channel_order!r}. Caffe's is BGR.")
+    return tuple(numbers) if channel_order == "RGB" else (*numbers[2::-1], *numbers[3:])
 
 
 def _refuse_nan(x: Array, samples: Sequence[Sample]) -> None:
@@ -78,6 +91,7 @@ def load_batch(
     mean: ArrayLike = 0.0,
     scale: ArrayLike = 1.0,
     dtype: DTypeLike = np.float32,
+    channel_order: str = "RGB",
 ) -> tuple[Array, Array]:
     """Reads samples `indices`, resizes them to `size`, augments them, and returns x and target as `to_batch` does.
 
@@ -93,7 +107,7 @@ def load_batch(
             rng = np.random.default_rng([seed, step, k, 1])
             image, label = augmentation(image, label, rng, fill=np.broadcast_to(mean, image.shape[2:]))
         samples.append(Sample(image, label, name))
-    return to_batch(samples, mean, scale, dtype)
+    return to_batch(samples, mean, scale, dtype, channel_order)
 
 
 def valid_pixels(target: Array) -> int:

@@ -11,8 +11,8 @@ def find_folder(kind: str, root: str | Path, candidates: tuple[str, ...], mark: 
     for candidate in candidates:
         if (root / candidate / mark).exists():
             return root / candidate
-    places = ", ".join(str(root / candidate / mark) for candidate in candidates)
-    raise ValueError(f"{kind}: expected one of {places}, got none of them. "
+    places = " or ".join(str(root / candidate / mark) for candidate in candidates)
+    raise ValueError(f"{kind}: expected {places}, got no such file or folder. "
                      f"Unpack the data set as it was published, and name its folder.")
 
 
@@ -24,7 +24,7 @@ def read_names(kind: str, list_file: Path, advice: str = "") -> list[str]:
     if not list_file.is_file():
         found = ", ".join(sorted(path.name for path in list_file.parent.glob("*.txt"))) or "no .txt file"
         raise ValueError(f"{kind}: expected a list of samples in {list_file}, got {found} in that folder. "
-                         f"{advice or 'Choose one of these splits.'}")
+                         f"{advice or 'Choose one of these splits (--split; to train --splits TRAIN VAL).'}")
     names = []
     for number, line in enumerate(list_file.read_text(encoding="utf-8").splitlines(), start=1):
         words = line.split()

@@ -33,6 +33,7 @@ CLASSES = (
     "refridgerator", "television", "paper", "towel", "shower curtain", "box", "whiteboard", "person", "night stand",
     "toilet", "sink", "lamp", "bathtub", "bag", "otherstructure", "otherfurniture", "otherprop",
 )
+PALETTE = voc_palette(len(CLASSES) + 1)[1:]  # (40, 3); the first of VOC's colours is black, as void is here
 # Folder and published means of what can be seen; red first, HHA in the order of its file.
 _SOURCES: dict[str, tuple[str, tuple[float, ...]]] = {
     "rgb": ("images", (92.318, 97.203, 116.190)),
@@ -49,9 +50,9 @@ class Nyud(Dataset):
     """
 
     def __init__(self, root: str | Path, split: str = "train", kind: str = "nyud") -> None:
-        super().__init__(kind, CLASSES, voc_palette(len(CLASSES) + 1)[1:], split)
+        super().__init__(kind, CLASSES, PALETTE, split)
         self.inputs = INPUTS[kind]
-        self.published_mean = sum((_SOURCES[source][1] for source in self.inputs), ())
+        self.published_mean = mean_of(kind)
         self.channels = len(self.published_mean)
         self.root = find_folder(kind, root, (".", "nyud"), "segmentation")
         self.names = self._read_names(split)
@@ -96,6 +97,11 @@ class Nyud(Dataset):
                              for file, part in zip(self._images(name), parts, strict=True))
             raise ValueError(f"{self.name}: expected inputs of one size, got {told}. Take all from one release.")
         return parts
+
+
+def mean_of(kind: str) -> tuple[float, ...]:
+    """The published mean of each channel of one of INPUTS."""
+    return tuple(number for source in INPUTS[kind] for number in _SOURCES[source][1])
 
 
 def _log_depth(path: Path) -> Array:

@@ -29,6 +29,7 @@ CLASSES = (
     "platform", "sign", "plate", "road", "rock", "shelves", "sidewalk", "sky", "snow", "bedcloth", "track", "tree",
     "truck", "wall", "water", "window", "wood",
 )
+MEAN = (122.679, 116.669, 104.007)  # red first
 _CALLED = {"diningtable": "table", "bedcloth": "bedclothes", "clothes": "cloth"}  # in labels.txt
 _YEARS = ("VOCdevkit/VOC2010", "VOC2010", "VOCdevkit/VOCdevkit/VOC2010")
 _CONTEXT = ("pascal-context", "pascal_context", "context", ".")
@@ -37,7 +38,7 @@ _CONTEXT = ("pascal-context", "pascal_context", "context", ".")
 class PascalContext(Dataset):
     """The samples of VOC 2010's train.txt or val.txt. Raises ValueError for missing folders, lists and files."""
 
-    published_mean = (122.679, 116.669, 104.007)  # red first
+    published_mean = MEAN
 
     def __init__(self, root: str | Path, split: str = "train") -> None:
         super().__init__("pascal-context", CLASSES, voc_palette(len(CLASSES)), split)

@@ -30,6 +30,7 @@ SEMANTIC = (
     "sidewalk", "sign", "sky", "staircase", "streetlight", "sun", "tree", "window",
 )
 GEOMETRIC = ("sky", "horizontal", "vertical")
+MEAN = (108.353, 115.294, 114.578)  # red first
 _LABELINGS = {"semantic": ("SemanticLabels", SEMANTIC), "geometric": ("GeoLabels", GEOMETRIC)}
 _INNER = "spatial_envelope_256x256_static_8outdoorcategories"
 
@@ -37,12 +38,12 @@ _INNER = "spatial_envelope_256x256_static_8outdoorcategories"
 class SiftFlow(Dataset):
     """The samples of PATH/<split>.txt with one of the two labelings. Raises ValueError for what is missing."""
 
-    published_mean = (108.353, 115.294, 114.578)  # red first
+    published_mean = MEAN
 
     def __init__(self, root: str | Path, split: str = "trainval", labels: str = "semantic") -> None:
         name = "siftflow" if labels == "semantic" else "siftflow-geo"
         classes = _LABELINGS[labels][1]
-        super().__init__(name, classes, voc_palette(len(classes) + 1)[1:], split)
+        super().__init__(name, classes, palette_of(classes), split)
         self.root = find_folder("siftflow", root, (".",), "Images")
         self.labels = labels
         list_file = self.root / f"{split}.txt"
@@ -79,3 +80,8 @@ class SiftFlow(Dataset):
             numbers = np.where(numbers == -1, 0, numbers)
         check_range(numbers, 0, len(_LABELINGS[labels][1]), file)
         return void_is_zero(numbers)
+
+
+def palette_of(classes: tuple[str, ...]) -> Array:
+    """VOC's colours from the second on: the first is black, as void is here."""
+    return voc_palette(len(classes) + 1)[1:]
