@@ -17,7 +17,7 @@ import numpy as np
 
 from . import ops
 from .arrays import to_device, to_numpy
-from .data import VOID, Sample, read_image, resize_image, to_batch
+from .data import VOID, Sample, read_image, reordered, resize_image, to_batch
 from .fusion import fuse
 from .graph import Graph
 from .models import check_segments
@@ -30,7 +30,7 @@ class Preprocessing:
     """What was done to each picture before the network saw it. The default passes pixels on as they are, 0..255.
 
     Attributes:
-        mean, scale: one number a channel, or one for all, x = (pixel - mean) * scale.
+        mean, scale: one number a channel in `channel_order`, or one for all, x = (pixel - mean) * scale.
         size: (H, W) that pictures were resized to, None for their own size.
         channel_order: "RGB", or "BGR" for networks from Caffe.
     """
@@ -51,10 +51,9 @@ class Preprocessing:
         """image (H, W, C), RGB first -> x (1, C, H or size, W or size)."""
         if self.size is not None:
             image = resize_image(image, self.size)
-        if self.channel_order == "BGR":  # what may come beside the colours stays where it is
-            image = np.concatenate((image[:, :, 2::-1], image[:, :, 3:]), axis=2)
         blank = np.full(image.shape[:2], VOID, np.uint8)
-        return to_batch([Sample(image, blank, "image")], self.mean, self.scale, dtype)[0]
+        mean, scale = (reordered(numbers, self.channel_order) for numbers in (self.mean, self.scale))
+        return to_batch([Sample(image, blank, "image")], mean, scale, dtype, self.channel_order)[0]
 
 
 @dataclass

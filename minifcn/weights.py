@@ -64,6 +64,17 @@ def write_checkpoint(
     write_whole(path, to_bytes(contiguous, header))
 
 
+def is_checkpoint(path: str | os.PathLike) -> bool:
+    """Whether a file says that this package wrote it. False for other files, damaged ones, and where there is none."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return (file.metadata() or {}).get("format") == FORMAT
+    except (SafetensorError, OSError):
+        return False
+
+
 def read_checkpoint(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """All arrays of a checkpoint, and its meta data."""
     from safetensors import SafetensorError, safe_open

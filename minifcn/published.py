@@ -1,0 +1,175 @@
+"""Weights that others published, loaded into a network here by layer name.
+
+    net = build("fcn8s")
+    load_published(net, "fcn8s-heavy-pascal.caffemodel")         # all layers: the authors' network
+    load_published(net, "VGG_ILSVRC_16_layers.caffemodel")       # the trunk, fc6 and fc7; scores stay at zero
+    load_published(net, "vgg16-397923af.pth")                    # the same of torchvision's
+
+Files: .caffemodel (see `caffe.py`), torchvision's VGG-16 as .safetensors or .pth (see `torchvision.py`), checkpoints
+of this package, whose weights go from FCN-32s to FCN-16s to FCN-8s in this way. Where published files are found is
+written in docs/published.md.
+
+Weights are of use only to a network that sees what they were trained on: colours in their order, their mean subtracted,
+in their scale. That is the file's `Convention`; training goes by it and writes it into its checkpoints.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .caffe import read_caffemodel
+from .data import DESCRIPTIONS, VOID, reordered
+from .graph import Graph
+from .models import build
+from .ops.check import Array
+from .prediction import checkpoint_of
+from .surgery import transplant
+from .torchvision import read_torchvision
+from .weights import OPTIMIZER, is_checkpoint, read_checkpoint, save
+
+IMAGENET_MEAN = (122.67892, 116.66877, 104.00699)  # red first: what the FCN papers subtract before networks from Caffe
+
+
+class Convention(NamedTuple):
+    """What a network wants to see: x = (pixel - mean) * scale, pixels 0..255.
+
+    Attributes:
+        mean, scale: one number a channel, red first, or one for all; mean (): the file does not say, so it is the data
+            set's published one, or IMAGENET_MEAN.
+        channel_order: "RGB", or "BGR" for networks from Caffe.
+    """
+
+    mean: tuple[float, ...] = ()
+    scale: tuple[float, ...] = (1.0,)
+    channel_order: str = "RGB"
+
+
+class Loaded(NamedTuple):
+    """What `load_published` did, by dotted names, and how pictures must be prepared from now on."""
+
+    convention: Convention
+    copied: tuple[str, ...]  # of the network: now the file's numbers
+    dropped: tuple[str, ...]  # of the file: the network has no such layer, or is to start anew there
+    untouched: tuple[str, ...]  # of the network: as they were, which for new score layers is zero
+
+
+def load_published(net: Graph, path: str | os.PathLike, *, new: Iterable[str] = ()) -> Loaded:
+    """Give the layers of `net` the numbers of the file's layers of the same names.
+
+    A fully connected layer's (O, C*H*W) becomes a convolution's (O, C, H, W), the numbers in the order they have. What
+    the file does not have, the network must be ready to do without: layers that start at zero (scores of new classes)
+    and frozen ones (bilinear upsampling).
+
+    Args:
+        net: a network by the names of the papers' own files, such as `minifcn.models.build` makes.
+        path: .caffemodel, .safetensors, .pth, or the folder of a run.
+        new: layers of `net` that keep what they have, whatever the file holds: scores of other classes.
+
+    Nothing is changed if anything does not fit. Raises FileNotFoundError; ImportError without protobuf or PyTorch where
+    the file needs them; ValueError for a file that is damaged or of another kind, and where a layer is missing or has
+    another shape: which, expected, found.
+    Source: the FCN authors' surgery.py and solve.py.
+    """
+    arrays, convention = read_published(path)
+    new = set(new)
+    _check_names(new, net)
+    _check_missing(net, arrays, new, path)
+    try:
+        done = transplant(arrays, net, skip=sorted(new & {_layer(name) for name in arrays}))
+    except ValueError as error:
+        width = (net.architecture or {}).get("width", 1.0)
+        hint = "" if width == 1 else f" The network has width {width:g}; published weights fit width 1."
+        raise ValueError(f"load_published: expected layers of {Path(path).name} to fit, got: {error}{hint}") from error
+    return Loaded(convention, done.copied, done.dropped, done.untouched)
+
+
+def convert(
+    path: str | os.PathLike, out: str | os.PathLike, model: str, *, data: str | None = None, new: Iterable[str] = (),
+    **options: Any,
+) -> Loaded:
+    """Make a checkpoint of published weights, with all that prediction needs, at `out`.
+
+    Args:
+        path, new: as for `load_published`.
+        out: where the checkpoint goes, .safetensors.
+        model: the network, one of `minifcn.models.MODELS`; `options` are its builder's.
+        data: what it was trained for, one of `minifcn.data.DESCRIPTIONS`: names, colours, number of classes and mean.
+
+    Returns what was loaded; its convention has a mean in any case. Raises as `load_published`, and ValueError for an
+    unknown model or data set.
+    """
+    if data is not None and data not in DESCRIPTIONS:
+        raise ValueError(f"convert: expected one of {', '.join(DESCRIPTIONS)}, got {data!r}. "
+                         f"Leave it out for a network without class names.")
+    known = DESCRIPTIONS[data] if data else None
+    net = build(model, **options, **({"num_classes": len(known.classes)} if known else {}))
+    loaded = load_published(net, path, new=new)
+    mean = loaded.convention.mean or (known.mean if known else None) or IMAGENET_MEAN
+    convention = loaded.convention._replace(mean=mean)
+    names = {"classes": list(known.classes), "palette": known.palette.tolist()} if known else {}
+    save(out, net, **names, **meta_of(convention), ignore_index=VOID, source=Path(path).name)
+    return loaded._replace(convention=convention)
+
+
+def read_published(path: str | os.PathLike) -> tuple[dict[str, Array], Convention]:
+    """The arrays in a file by dotted name ("conv1_1.weight"), and what its network wants to see. Raises as above."""
+    path = checkpoint_of(path)
+    if path.suffix == ".caffemodel":
+        layers = read_caffemodel(path)
+        kinds = ("weight", "bias")
+        arrays = {f"{layer}.{kinds[k] if k < 2 else f'blob{k}'}": blob
+                  for layer, blobs in layers.items() for k, blob in enumerate(blobs)}
+        return arrays, Convention(channel_order="BGR")
+    if path.suffix in (".pth", ".pt") or (path.suffix == ".safetensors" and not is_checkpoint(path)):
+        arrays, mean, scale = read_torchvision(path)
+        return arrays, Convention(mean, scale)
+    if path.suffix != ".safetensors" and path.is_file() and not is_checkpoint(path):
+        raise ValueError(f"load_published: expected a .caffemodel, .safetensors or .pth file, got {path}. "
+                         f"Give one of these.")
+    tensors, meta = read_checkpoint(path)
+    return {name: a for name, a in tensors.items() if not name.startswith(OPTIMIZER)}, convention_of(meta)
+
+
+def convention_of(meta: dict[str, Any]) -> Convention:
+    """What a checkpoint's meta data say."""
+    order = meta.get("channel_order", "RGB")
+    mean, scale = (reordered(tuple(meta.get(name, default)), order) for name, default in (("mean", (0.0,)),
+                                                                                          ("scale", (1.0,))))
+    return Convention(mean, scale, order)
+
+
+def meta_of(convention: Convention) -> dict[str, Any]:
+    """The meta data that say so: mean and scale in the network's own order of channels."""
+    order = convention.channel_order
+    return {"mean": list(reordered(convention.mean, order)), "scale": list(reordered(convention.scale, order)),
+            "channel_order": order}
+
+
+def _check_names(new: set[str], net: Graph) -> None:
+    own = {_layer(name) for name in net.state()}
+    if not new <= own:
+        raise ValueError(f"load_published: expected layers of the network to start anew ({', '.join(sorted(own))}), "
+                         f"got {', '.join(sorted(new - own))}. Correct the name.")
+
+
+def _check_missing(net: Graph, arrays: dict[str, Array], new: set[str], path: str | os.PathLike) -> None:
+    """Raises ValueError, naming them, if layers are missing in the file that the network cannot do without."""
+    given = dict.fromkeys(_layer(name) for name in arrays)  # in the file's order
+    parameters = net.parameters()
+    ready = {_layer(name) for name, p in parameters.items() if not p.trains or not p.data.any()}
+    started = {_layer(name) for name, p in parameters.items() if p.trains and p.data.any()}
+    missing = [layer for layer in dict.fromkeys(_layer(name) for name in net.state())
+               if layer not in given and layer not in new and layer not in ready - started]
+    if missing:
+        shapes = ", ".join(f"{layer} {parameters[f'{layer}.weight'].data.shape}" if f"{layer}.weight" in parameters
+                           else layer for layer in missing[:4])
+        raise ValueError(f"load_published: expected the layers {shapes}{', ...' if len(missing) > 4 else ''} in "
+                         f"{path}, got {', '.join(list(given)[:4])}, ... ({len(missing)} of the network's layers are "
+                         f"missing; nothing was loaded). Is the file whole, and of this network? Layers that shall "
+                         f"start anew are named by --new-layers (in Python: new).")
+
+
+def _layer(name: str) -> str:
+    """"fc6.weight" -> "fc6"."""
+    return name.rpartition(".")[0]
