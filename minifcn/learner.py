@@ -21,6 +21,7 @@ from .layers import SoftmaxCrossEntropy
 from .ops.check import Array
 from .prediction import Predictor, divided
 from .progress import Progress
+from .published import IMAGENET_MEAN, Convention, load_published, meta_of
 from .settings import Settings
 
 STATISTICS_FROM = 1000  # images that mean, deviation and class weights are computed from
@@ -35,6 +36,7 @@ class Learner:
 
     Attributes:
         net, loss, optimizer: the network and what makes it learn.
+        convention: how its pictures are prepared: as its weights want it, or by the statistics of the training images.
         runner: the Graph that does the network's work: the fused one, with the same layers, or the network itself.
         train_data, val_data: data sets; the training images resized and kept in memory, the others as they are.
         predictor: the network with all that prediction needs.
@@ -48,8 +50,7 @@ class Learner:
         self.train_data, self.val_data = _open_both(settings)
         self.net = _build(settings, len(self.train_data.classes)).to(device=self.device)
         _check_one_size(settings, self.train_data)
-        mean, std = data.channel_statistics(self.train_data, STATISTICS_FROM)
-        self.mean, self.scale = tuple(mean.tolist()), tuple((1 / np.maximum(std, 1.0)).tolist())
+        self.convention = _convention(settings, self.net, self.train_data)
         self.class_weights = _class_weights(settings.class_weights, self.train_data)
         for remark in (note, *self.train_data.notes):  # some notes come when the first mask is read
             if remark:
@@ -83,7 +84,7 @@ class Learner:
         indices = data.batch_indices(len(self.train_data), settings.batch_size, settings.seed, step)
         x, target = data.load_batch(
             self.train_data, indices, augmentation=self.augmentation, seed=settings.seed, step=step,
-            mean=self.mean, scale=self.scale,
+            mean=self.convention.mean, scale=self.convention.scale, channel_order=self.convention.channel_order,
         )
         if not data.valid_pixels(target):
             names = ", ".join(self.train_data.files(int(index))[1] for index in indices)
@@ -135,7 +136,7 @@ class Learner:
         """All that prediction needs beside the weights."""
         size = self.settings.size
         return {"classes": list(self.train_data.classes), "palette": self.train_data.palette.tolist(),
-                "mean": list(self.mean), "scale": list(self.scale), "channel_order": "RGB", "ignore_index": data.VOID,
+                **meta_of(self.convention), "ignore_index": data.VOID,
                 "size": list(size) if size else None, "seed": self.settings.seed}
 
     def description(self) -> dict[str, Any]:
@@ -190,6 +191,15 @@ def _build(settings: Settings, num_classes: int) -> Any:
     options: dict[str, Any] = {"num_classes": num_classes, "width": settings.width, "rng": settings.seed}
     padding = {"padding": settings.padding} if settings.padding else models.same_padding(settings.model)
     return models.build(settings.model, **padding, **options)
+
+
+def _convention(settings: Settings, net: Any, dataset: Dataset) -> Convention:
+    """How pictures are prepared for the network, which is given its weights on the way if there are any to load."""
+    if settings.weights is None:
+        mean, std = data.channel_statistics(dataset, STATISTICS_FROM)
+        return Convention(tuple(mean.tolist()), tuple((1 / np.maximum(std, 1.0)).tolist()))
+    found = load_published(net, settings.weights, new=settings.new_layers).convention
+    return found._replace(mean=found.mean or dataset.published_mean or IMAGENET_MEAN)
 
 
 def _optimizer(settings: Settings, parameters: dict[str, Any]) -> Any:

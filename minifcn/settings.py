@@ -16,6 +16,8 @@ class Settings:
         crop: (H, W) that is cut out after that, None for all of it.
         flip, scale: random mirroring; smallest and largest random factor.
         class_weights: "none", "median" (SegNet's median frequency) or "enet".
+        weights: a file of published weights, or a checkpoint, to start from; see `minifcn.published`.
+        new_layers: layers that start anew all the same.
         optimizer: "adam" or "sgd"; momentum is for sgd.
         lr, policy: learning rate and how it falls: "fixed", "step" or "poly" (Caffe's names).
         gamma, step_size: of "step": times gamma after each step_size of the training (a fraction of it).
@@ -40,6 +42,8 @@ class Settings:
     flip: bool = True
     scale: tuple[float, float] = (1.0, 1.0)
     class_weights: str = "enet"
+    weights: str | None = None
+    new_layers: tuple[str, ...] = ()
     optimizer: str = "adam"
     lr: float = 2e-3
     momentum: float = 0.9

@@ -11,9 +11,9 @@ import traceback
 from typing import Any, NoReturn
 
 from .. import __version__
-from . import compare, doctor, evaluate, explain, gradcheck, inspect, models, predict, stitch, train, warmup
+from . import compare, convert, doctor, evaluate, explain, gradcheck, inspect, models, predict, stitch, train, warmup
 
-COMMANDS = (doctor, models, train, evaluate, predict, gradcheck, inspect, explain, compare, stitch, warmup)
+COMMANDS = (doctor, models, train, convert, evaluate, predict, gradcheck, inspect, explain, compare, stitch, warmup)
 
 FIRST_STEPS = """\
 minifcn: fully convolutional segmentation networks, every layer and every backward pass written out by hand.

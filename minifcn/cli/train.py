@@ -11,6 +11,8 @@ EXAMPLES = """\
 examples:
   minifcn train --out runs/first
   minifcn train --data camvid:../shared/data/camvid --size 180x240 --minutes 20 --out runs/camvid
+  minifcn train --data sbd:PATH --splits train seg11valid --model fcn32s --width 1 --padding paper --batch-size 1 \
+                --weights VGG_ILSVRC_16_layers.caffemodel --out runs/fcn32s
   minifcn train --out runs/first --resume
 """
 
@@ -32,6 +34,9 @@ def add_to(commands: Any) -> None:
     what.add_argument("--data", metavar="DATA", help=f"{DATA_HELP}; {_default('data')}")
     what.add_argument("--splits", nargs=2, metavar=("TRAIN", "VAL"), help="parts of the data; default train val")
     what.add_argument("--model", metavar="NAME", help=f"see `minifcn models`; {_default('model')}")
+    what.add_argument("--weights", metavar="FILE", help="start from published weights (.caffemodel, .safetensors, "
+                      ".pth) or from a run; their layers are found by name")
+    what.add_argument("--new-layers", nargs="+", metavar="LAYER", help="with --weights: layers that start anew")
     what.add_argument("--width", type=positive, help=f"times the paper's channels; {_default('width')}")
     what.add_argument("--padding", choices=("same", "paper"), help="same (default) or the paper's 100 pixels")
     what.add_argument("--size", type=size, metavar="HxW", help="resize every image to this; default its own size")
