@@ -55,7 +55,7 @@ class Learner:
         for remark in (note, *self.train_data.notes):  # some notes come when the first mask is read
             if remark:
                 progress.say(remark)
-        self.loss = SoftmaxCrossEntropy(weight=self.class_weights)
+        self.loss = SoftmaxCrossEntropy(weight=self.class_weights, reduction=settings.reduction)
         self.optimizer = _optimizer(settings, self.net.parameters())
         self.augmentation = data.Augmentation(settings.flip, settings.scale, settings.crop)
         self.runner = fuse(self.net) if settings.fuse else self.net
@@ -63,33 +63,45 @@ class Learner:
         self.iterations = 0
 
     def train_step(self, step: int) -> tuple[float, Array, Array]:
-        """Iteration `step`: forward, loss, backward, update. Returns the loss, the prediction and the truth."""
-        x, target = self.batch(step)  # (N, 3, H, W), (N, H, W)
-        self._draw_dropout(step)
+        """Iteration `step`: one or several batches, one update. Returns the loss, the last prediction and its truth."""
+        parts, loss = self.settings.accumulate, 0.0
+        for number in range(step * parts, (step + 1) * parts):
+            part, prediction, target = self.add_gradients(number)
+            loss += part / parts
+        self.optimizer.step(self.policy()(step))
+        self.optimizer.zero_grad()
+        return loss, prediction, target
+
+    def add_gradients(self, number: int) -> tuple[float, Array, Array]:
+        """Batch `number`: forward, loss, backward. Returns the loss, the prediction and the truth.
+
+        Of several batches that make one update, each counts for its part of the gradient (Caffe's iter_size).
+        """
+        x, target = self.batch(number)  # (N, C, H, W), (N, H, W)
+        self._draw_dropout(number)
         scores = self.runner.forward(*divided(self.net, x), record=True)  # (N, K, H, W)
         loss = float(self.loss.forward(scores, target, record=True))
         if not math.isfinite(loss):
-            raise TrainingError(self._explain(loss, step, x))
+            raise TrainingError(self._explain(loss, number, x))
         prediction = to_numpy(scores.argmax(axis=1))  # (N, H, W)
         del scores  # what has no name is freed as soon as the last layer has used it
         nobody = (False,) * len(self.net.inputs)  # wants the photograph's gradient
-        self.runner.backward(self.loss.backward(1.0)[0], needs=nobody)
-        self.optimizer.step(self.policy()(step))
-        self.optimizer.zero_grad()
+        self.runner.backward(self.loss.backward(1.0 / self.settings.accumulate)[0], needs=nobody)
         return loss, prediction, to_numpy(target)
 
-    def batch(self, step: int) -> tuple[Array, Array]:
-        """The images and labels of iteration `step`."""
+    def batch(self, number: int) -> tuple[Array, Array]:
+        """The images and labels of a batch; without accumulation that is the one of iteration `number`."""
         settings = self.settings
-        indices = data.batch_indices(len(self.train_data), settings.batch_size, settings.seed, step)
+        indices = data.batch_indices(len(self.train_data), settings.batch_size, settings.seed, number)
         x, target = data.load_batch(
-            self.train_data, indices, augmentation=self.augmentation, seed=settings.seed, step=step,
+            self.train_data, indices, augmentation=self.augmentation, seed=settings.seed, step=number,
             mean=self.convention.mean, scale=self.convention.scale, channel_order=self.convention.channel_order,
         )
         if not data.valid_pixels(target):
             names = ", ".join(self.train_data.files(int(index))[1] for index in indices)
             raise TrainingError(f"train: expected some labelled pixels in each batch, got only void ones in iteration "
-                                f"{step} ({names}). Look at these masks, use a larger crop or larger batches.")
+                                f"{number // settings.accumulate} ({names}). Look at these masks, use a larger crop or "
+                                f"larger batches.")
         return to_device(x, self.device), to_device(target, self.device)
 
     def check_weights(self, step: int) -> None:
@@ -117,7 +129,8 @@ class Learner:
         if settings.iterations is not None:
             return settings.iterations
         if settings.epochs is not None:
-            return max(1, round(settings.epochs * len(self.train_data) / settings.batch_size))
+            images = settings.batch_size * settings.accumulate
+            return max(1, round(settings.epochs * len(self.train_data) / images))
         assert settings.minutes is not None
         self.iterations = 1 << 30  # for the learning rate of these few
         net = {name: array.copy() for name, array in self.net.state().items()}
@@ -146,14 +159,15 @@ class Learner:
 
     # Details.
 
-    def _draw_dropout(self, step: int) -> None:
+    def _draw_dropout(self, number: int) -> None:
         # The trailing 2 keeps these numbers apart from those of the order (seed, epoch) and of the augmentation.
-        self.net.reseed(np.random.SeedSequence([self.settings.seed, step, 0, 2]))
+        self.net.reseed(np.random.SeedSequence([self.settings.seed, number, 0, 2]))
 
-    def _explain(self, loss: float, step: int, x: Array) -> str:
+    def _explain(self, loss: float, number: int, x: Array) -> str:
         """Run the iteration once more, unfused, to name the first layer that made a NaN or an infinity."""
         self.runner.discard()
-        self._draw_dropout(step)
+        self._draw_dropout(number)
+        step = number // self.settings.accumulate
         where = "the loss itself, on finite scores"
         for name, value in self.net.walk(*divided(self.net, x)):
             if hasattr(value, "dtype") and not bool(np.isfinite(to_numpy(value)).all()):

@@ -18,12 +18,14 @@ class Settings:
         class_weights: "none", "median" (SegNet's median frequency) or "enet".
         weights: a file of published weights, or a checkpoint, to start from; see `minifcn.published`.
         new_layers: layers that start anew all the same.
+        reduction: of the loss over pixels, "mean", "sum", "valid" or "batch"; see `minifcn.ops.softmax_cross_entropy`.
         optimizer: "adam" or "sgd"; momentum is for sgd.
         lr, policy: learning rate and how it falls: "fixed", "step" or "poly" (Caffe's names).
         gamma, step_size: of "step": times gamma after each step_size of the training (a fraction of it).
         power: of "poly".
         weight_decay: the L2 penalty's gradient is weight_decay * weight.
-        batch_size: images a step.
+        batch_size: images a batch.
+        accumulate: batches a step, whose gradients are averaged (Caffe's iter_size).
         minutes, epochs, iterations: how long; exactly one of them is set.
         evaluations: how often the validation images are scored on the way, the end included.
         seed: of weights, dropout, order and augmentation.
@@ -44,6 +46,7 @@ class Settings:
     class_weights: str = "enet"
     weights: str | None = None
     new_layers: tuple[str, ...] = ()
+    reduction: str = "mean"
     optimizer: str = "adam"
     lr: float = 2e-3
     momentum: float = 0.9
@@ -53,6 +56,7 @@ class Settings:
     power: float = 0.9
     weight_decay: float = 0.0
     batch_size: int = 4
+    accumulate: int = 1
     minutes: float | None = None
     epochs: float | None = None
     iterations: int | None = None
@@ -64,9 +68,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         _one_of("class_weights", self.class_weights, ("none", "median", "enet"))
+        _one_of("reduction", self.reduction, ("mean", "sum", "valid", "batch"))
         _one_of("optimizer", self.optimizer, ("adam", "sgd"))
         _one_of("policy", self.policy, ("fixed", "step", "poly"))
-        for name in ("width", "lr", "batch_size", "evaluations", "minutes", "epochs", "iterations"):
+        for name in ("width", "lr", "batch_size", "accumulate", "evaluations", "minutes", "epochs", "iterations"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"train: expected {name} above 0, got {value}. Choose a positive number.")

@@ -21,7 +21,7 @@ TUTORIALS = ROOT / "tutorials"
 # A room is a module or folder right below minifcn/. It may import rooms of its own rung and of those listed before it.
 RUNGS = (
     {"kernels"},
-    {"arrays", "files", "settings"},
+    {"arrays", "files", "settings", "recipes"},
     {"ops", "init"},
     {"layers"},
     {"graph", "wiring", "coordinates", "cutting", "fusion", "rarefaction", "surgery", "shapes"},
@@ -41,6 +41,7 @@ MAY_ONLY_IMPORT = {
     "optim": {"arrays", "kernels", "layers", "ops"},
     "files": set(),
     "settings": set(),
+    "recipes": set(),
     "data": {"arrays", "files"},
     "metrics": {"arrays"},
     "trimap": {"arrays", "metrics"},

@@ -4,6 +4,7 @@ import argparse
 import sys
 from typing import Any
 
+from ..recipes import told, with_recipe
 from ..settings import DEMONSTRATION, PHOTOGRAPHS, Settings
 from .options import DATA_HELP, add_json, add_speed, count, natural, positive, print_json, show_scores, size
 
@@ -11,12 +12,12 @@ EXAMPLES = """\
 examples:
   minifcn train --out runs/first
   minifcn train --data camvid:../shared/data/camvid --size 180x240 --minutes 20 --out runs/camvid
-  minifcn train --data sbd:PATH --splits train seg11valid --model fcn32s --width 1 --padding paper --batch-size 1 \
+  minifcn train --recipe voc-fcn32s --data sbd:PATH --splits train seg11valid \
                 --weights VGG_ILSVRC_16_layers.caffemodel --out runs/fcn32s
   minifcn train --out runs/first --resume
 """
 
-NOT_SETTINGS = ("out", "resume", "overwrite", "json", "run")
+NOT_SETTINGS = ("out", "resume", "overwrite", "json", "run", "recipe")
 
 
 def add_to(commands: Any) -> None:
@@ -37,6 +38,8 @@ def add_to(commands: Any) -> None:
     what.add_argument("--weights", metavar="FILE", help="start from published weights (.caffemodel, .safetensors, "
                       ".pth) or from a run; their layers are found by name")
     what.add_argument("--new-layers", nargs="+", metavar="LAYER", help="with --weights: layers that start anew")
+    what.add_argument("--recipe", metavar="NAME", default=None, help="a published solver, voc-fcn8s for example: model "
+                      "and all that follows as the authors had it; options given beside it come first")
     what.add_argument("--width", type=positive, help=f"times the paper's channels; {_default('width')}")
     what.add_argument("--padding", choices=("same", "paper"), help="same (default) or the paper's 100 pixels")
     what.add_argument("--size", type=size, metavar="HxW", help="resize every image to this; default its own size")
@@ -54,7 +57,10 @@ def add_to(commands: Any) -> None:
     rule.add_argument("--policy", choices=("poly", "step", "fixed"), help=f"how lr falls; {_default('policy')}")
     rule.add_argument("--momentum", type=float, help=f"of sgd; {_default('momentum')}")
     rule.add_argument("--weight-decay", type=float, help=_default("weight_decay"))
-    rule.add_argument("--batch-size", type=count, help=f"images a step; {_default('batch_size')}")
+    rule.add_argument("--batch-size", type=count, help=f"images a batch; {_default('batch_size')}")
+    rule.add_argument("--accumulate", type=count, help=f"batches a step; {_default('accumulate')}")
+    rule.add_argument("--reduction", choices=("mean", "sum", "valid", "batch"),
+                      help=f"of the loss over pixels; {_default('reduction')}")
     rule.add_argument("--class-weights", choices=("none", "median", "enet"), help=_default("class_weights"))
     rule.add_argument("--evaluations", type=count, help=f"scorings of the val images; {_default('evaluations')}")
     rule.add_argument("--seed", type=natural, help=f"of everything random; {_default('seed')}")
@@ -79,9 +85,10 @@ def run(arguments: argparse.Namespace) -> int:
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     if arguments.resume:
         settings = None
+        given = with_recipe(arguments.recipe, given) if arguments.recipe else given
         _refuse_changes(given, RunFolder(arguments.out).read_info()["settings"])
     else:
-        settings = Settings.for_data(**given)
+        settings = _settings(given, arguments.recipe)
     progress = for_this_terminal()
     result = train(settings, arguments.out, resume=arguments.resume, overwrite=arguments.overwrite, progress=progress)
     if not result.finished:
@@ -92,6 +99,15 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _report(result)
     return 0
+
+
+def _settings(given: dict[str, Any], recipe: str | None) -> Settings:
+    """The given settings over those of a recipe, which is told, or over the defaults."""
+    if recipe is None:
+        return Settings.for_data(**given)
+    settings = Settings.for_data(**with_recipe(recipe, given))
+    print(told(recipe, settings), file=sys.stderr)
+    return settings
 
 
 def _refuse_changes(given: dict[str, Any], kept: dict[str, Any]) -> None:
