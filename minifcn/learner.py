@@ -23,6 +23,7 @@ from .prediction import Predictor, divided
 from .progress import Progress
 from .published import IMAGENET_MEAN, Convention, load_published, meta_of
 from .settings import Settings
+from .shapes import input_channels
 
 STATISTICS_FROM = 1000  # images that mean, deviation and class weights are computed from
 
@@ -49,6 +50,7 @@ class Learner:
         self.device, note = resolve_device(settings.device)
         self.train_data, self.val_data = _open_both(settings)
         self.net = _build(settings, len(self.train_data.classes)).to(device=self.device)
+        _check_channels(settings, self.net, self.train_data)
         _check_one_size(settings, self.train_data)
         self.convention = _convention(settings, self.net, self.train_data)
         self.class_weights = _class_weights(settings.class_weights, self.train_data)
@@ -186,6 +188,14 @@ def _open_both(settings: Settings) -> tuple[Dataset, Dataset]:
     val_data = data.open_dataset(settings.data, settings.splits[1], size=settings.size, seed=settings.seed)
     resized = data.Resized(train_data, settings.size) if settings.size else train_data
     return data.Cached(resized), data.Cached(val_data)
+
+
+def _check_channels(settings: Settings, net: Any, dataset: Dataset) -> None:
+    """A network of colour and depth wants data that have both."""
+    wanted = sum(input_channels(net, name) for name in net.inputs)
+    if wanted != dataset.channels:
+        raise ValueError(f"train: expected images of {wanted} channels for {settings.model}, got {dataset.channels} "
+                         f"from {settings.data}. Choose data that have them, or another model.")
 
 
 def _check_one_size(settings: Settings, dataset: Dataset) -> None:

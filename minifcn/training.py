@@ -111,7 +111,7 @@ class Training:
             loss, prediction, target = learner.train_step(self.step)
             elapsed = time.perf_counter() - start
             self.step, self.seconds = self.step + 1, self.seconds + elapsed
-            recent.add(loss, prediction, target, elapsed)
+            recent.add(loss, prediction, target, elapsed / settings.accumulate)  # what it sees is the last batch
             record: dict[str, Any] = {"step": self.step, "seconds": round(self.seconds, 3), "loss": loss}
             if self.step in evaluate_at:
                 record |= self.evaluate(recent)

@@ -161,6 +161,14 @@ def test_command_with_an_unknown_recipe(capsys):
     assert re.match(r"minifcn: error: train: expected a recipe among voc-fcn32s, .*got 'fcn8s'", error)
 
 
+@pytest.mark.parametrize(("model", "channels"), [("nyud-fcn32s-color-hha", 6), ("nyud-fcn32s-color-d", 4)])
+def test_colour_and_depth_want_data_that_have_both(scenes, tmp_path, capsys, model, channels):
+    arguments = ["train", "--recipe", model, "--data", f"folder:{scenes}", "--out", str(tmp_path / "run")]
+    assert cli.main(arguments) == 2
+    assert f"expected images of {channels} channels for {model}, got 3 from folder:" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(("given", "message"), [
     ({"reduction": "none"}, "expected reduction among mean, sum, valid, batch, got 'none'"),
     ({"accumulate": 0}, "expected accumulate above 0, got 0"),
