@@ -15,17 +15,14 @@ import numpy as np
 
 from . import data, models, optim
 from .arrays import resolve_device, to_device, to_numpy
-from .data import Dataset
 from .fusion import fuse
 from .layers import SoftmaxCrossEntropy
 from .ops.check import Array
 from .prediction import Predictor, divided
+from .preparation import check_channels, check_one_size, convention_for, loss_weights, open_both
 from .progress import Progress
-from .published import IMAGENET_MEAN, Convention, load_published, meta_of
+from .published import meta_of
 from .settings import Settings
-from .shapes import input_channels
-
-STATISTICS_FROM = 1000  # images that mean, deviation and class weights are computed from
 
 
 class TrainingError(ValueError):
@@ -48,13 +45,13 @@ class Learner:
         self.settings, self.progress = settings, progress
         models.check_segments("train", settings.model)
         self.device, note = resolve_device(settings.device)
-        self.train_data, self.val_data = _open_both(settings)
+        self.train_data, self.val_data = open_both(settings)
         self.net = _build(settings, len(self.train_data.classes)).to(device=self.device)
-        _check_channels(settings, self.net, self.train_data)
-        _check_one_size(settings, self.train_data)
-        self.convention = _convention(settings, self.net, self.train_data)
-        self.class_weights = _class_weights(settings.class_weights, self.train_data)
-        for remark in (note, *self.train_data.notes):  # some notes come when the first mask is read
+        check_channels(settings, self.net, self.train_data)
+        check_one_size(settings, self.train_data)
+        self.convention, taken = convention_for(settings, self.net, self.train_data)
+        self.class_weights = loss_weights(settings.class_weights, self.train_data)
+        for remark in (note, taken, *self.train_data.notes):  # some notes come when the first mask is read
             if remark:
                 progress.say(remark)
         self.loss = SoftmaxCrossEntropy(weight=self.class_weights, reduction=settings.reduction)
@@ -182,63 +179,16 @@ class Learner:
                 f"Lower the learning rate ({self.settings.lr:g}) and start again, or resume from the last checkpoint.")
 
 
-def _open_both(settings: Settings) -> tuple[Dataset, Dataset]:
-    """The training images, resized and kept in memory, and the validation images as they are."""
-    train_data = data.open_dataset(settings.data, settings.splits[0], size=settings.size, seed=settings.seed)
-    val_data = data.open_dataset(settings.data, settings.splits[1], size=settings.size, seed=settings.seed)
-    resized = data.Resized(train_data, settings.size) if settings.size else train_data
-    return data.Cached(resized), data.Cached(val_data)
-
-
-def _check_channels(settings: Settings, net: Any, dataset: Dataset) -> None:
-    """A network of colour and depth wants data that have both."""
-    wanted = sum(input_channels(net, name) for name in net.inputs)
-    if wanted != dataset.channels:
-        raise ValueError(f"train: expected images of {wanted} channels for {settings.model}, got {dataset.channels} "
-                         f"from {settings.data}. Choose data that have them, or another model.")
-
-
-def _check_one_size(settings: Settings, dataset: Dataset) -> None:
-    """Images of several sizes make no batch: better said now than minutes later, when the first mixed one comes."""
-    if settings.batch_size == 1 or settings.crop is not None:
-        return
-    h, w = dataset[0].label.shape
-    for index in range(min(len(dataset), STATISTICS_FROM)):
-        size = dataset[index].label.shape
-        if size != (h, w):
-            raise ValueError(f"train: expected images of one size to make batches of {settings.batch_size}, got "
-                             f"{h}x{w} ({dataset.files(0)[0]}) and {size[0]}x{size[1]} ({dataset.files(index)[0]}). "
-                             f"Set --size HxW or --crop HxW, or use --batch-size 1.")
-
-
 def _build(settings: Settings, num_classes: int) -> Any:
     options: dict[str, Any] = {"num_classes": num_classes, "width": settings.width, "rng": settings.seed}
     padding = {"padding": settings.padding} if settings.padding else models.same_padding(settings.model)
     return models.build(settings.model, **padding, **options)
 
 
-def _convention(settings: Settings, net: Any, dataset: Dataset) -> Convention:
-    """How pictures are prepared for the network, which is given its weights on the way if there are any to load."""
-    if settings.weights is None:
-        mean, std = data.channel_statistics(dataset, STATISTICS_FROM)
-        return Convention(tuple(mean.tolist()), tuple((1 / np.maximum(std, 1.0)).tolist()))
-    found = load_published(net, settings.weights, new=settings.new_layers).convention
-    return found._replace(mean=found.mean or dataset.published_mean or IMAGENET_MEAN)
-
-
 def _optimizer(settings: Settings, parameters: dict[str, Any]) -> Any:
     if settings.optimizer == "adam":
         return optim.Adam(parameters, settings.lr, weight_decay=settings.weight_decay)
     return optim.SGD(parameters, settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
-
-
-def _class_weights(kind: str, dataset: Dataset) -> list[float] | None:
-    if kind == "none":
-        return None
-    counts = data.count_classes(dataset, STATISTICS_FROM)
-    if kind == "median":
-        return data.median_frequency_weights(counts).tolist()
-    return data.enet_weights(data.class_frequencies(counts)).tolist()
 
 
 def _seconds(function: Callable[..., Any], *arguments: Any) -> float:

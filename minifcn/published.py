@@ -146,6 +146,20 @@ def meta_of(convention: Convention) -> dict[str, Any]:
             "channel_order": order}
 
 
+def told(loaded: Loaded, path: str | os.PathLike) -> str:
+    """Which layers took the file's numbers, which did not, and what of the file was not wanted."""
+    taken, before, left = (dict.fromkeys(map(_layer, names)) for names in (loaded.copied, loaded.untouched,
+                                                                         loaded.dropped))
+    parts = [f"weights from {path}: {_named(list(taken))}", f"as initialised: {_named(list(before))}",
+             f"not wanted: {_named(list(left))}"]
+    return "; ".join(part for part, layers in zip(parts, (taken, before, left), strict=True) if layers)
+
+
+def _named(layers: list[str]) -> str:
+    """All names of a few layers; of many, the ends."""
+    return ", ".join(layers) if len(layers) <= 6 else f"{len(layers)} layers, {layers[0]} to {layers[-1]}"
+
+
 def _check_names(new: set[str], net: Graph) -> None:
     own = {_layer(name) for name in net.state()}
     if not new <= own:

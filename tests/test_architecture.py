@@ -29,7 +29,7 @@ RUNGS = (
     {"testing", "gradients"},
     {"data", "metrics", "trimap", "pictures", "progress", "interrupt"},
     {"weights", "gradcheck", "caffe", "torchvision"},
-    {"training", "learner", "runs", "evaluation", "prediction", "published", "explain"},
+    {"training", "learner", "preparation", "runs", "evaluation", "prediction", "published", "explain"},
     {"cli", "__main__"},
     {"tutorials"},
 )

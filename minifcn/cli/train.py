@@ -12,8 +12,9 @@ EXAMPLES = """\
 examples:
   minifcn train --out runs/first
   minifcn train --data camvid:../shared/data/camvid --size 180x240 --minutes 20 --out runs/camvid
-  minifcn train --recipe voc-fcn32s --data sbd:PATH --splits train seg11valid \
+  minifcn train --recipe voc-fcn32s --data sbd:PATH --splits train seg11valid \\
                 --weights VGG_ILSVRC_16_layers.caffemodel --out runs/fcn32s
+  minifcn train --model fcn16s --from runs/fcn32s --out runs/fcn16s
   minifcn train --out runs/first --resume
 """
 
@@ -35,9 +36,10 @@ def add_to(commands: Any) -> None:
     what.add_argument("--data", metavar="DATA", help=f"{DATA_HELP}; {_default('data')}")
     what.add_argument("--splits", nargs=2, metavar=("TRAIN", "VAL"), help="parts of the data; default train val")
     what.add_argument("--model", metavar="NAME", help=f"see `minifcn models`; {_default('model')}")
-    what.add_argument("--weights", metavar="FILE", help="start from published weights (.caffemodel, .safetensors, "
-                      ".pth) or from a run; their layers are found by name")
-    what.add_argument("--new-layers", nargs="+", metavar="LAYER", help="with --weights: layers that start anew")
+    what.add_argument("--from", "--weights", dest="weights", metavar="RUN_OR_FILE",
+                      help="start from a run (fcn16s from fcn32s, say) or from published weights (.caffemodel, "
+                      ".safetensors, .pth); layers are found by name")
+    what.add_argument("--new-layers", nargs="+", metavar="LAYER", help="with --from: layers that start anew")
     what.add_argument("--recipe", metavar="NAME", default=None, help="a published solver, voc-fcn8s for example: model "
                       "and all that follows as the authors had it; options given beside it come first")
     what.add_argument("--width", type=positive, help=f"times the paper's channels; {_default('width')}")

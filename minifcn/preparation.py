@@ -1,0 +1,66 @@
+"""What a training needs before its first iteration: data that fit its network, weights to start from, statistics."""
+
+from typing import Any
+
+import numpy as np
+
+from . import data
+from .data import Dataset
+from .published import IMAGENET_MEAN, Convention, load_published, told
+from .settings import Settings
+from .shapes import input_channels
+
+STATISTICS_FROM = 1000  # images that mean, deviation and class weights are computed from
+
+
+def open_both(settings: Settings) -> tuple[Dataset, Dataset]:
+    """The training images, resized and kept in memory, and the validation images as they are."""
+    train_data = data.open_dataset(settings.data, settings.splits[0], size=settings.size, seed=settings.seed)
+    val_data = data.open_dataset(settings.data, settings.splits[1], size=settings.size, seed=settings.seed)
+    resized = data.Resized(train_data, settings.size) if settings.size else train_data
+    return data.Cached(resized), data.Cached(val_data)
+
+
+def check_channels(settings: Settings, net: Any, dataset: Dataset) -> None:
+    """A network of colour and depth wants data that have both."""
+    wanted = sum(input_channels(net, name) for name in net.inputs)
+    if wanted != dataset.channels:
+        raise ValueError(f"train: expected images of {wanted} channels for {settings.model}, got {dataset.channels} "
+                         f"from {settings.data}. Choose data that have them, or another model.")
+
+
+def check_one_size(settings: Settings, dataset: Dataset) -> None:
+    """Images of several sizes make no batch: better said now than minutes later, when the first mixed one comes."""
+    if settings.batch_size == 1 or settings.crop is not None:
+        return
+    h, w = dataset[0].label.shape
+    for index in range(min(len(dataset), STATISTICS_FROM)):
+        size = dataset[index].label.shape
+        if size != (h, w):
+            raise ValueError(f"train: expected images of one size to make batches of {settings.batch_size}, got "
+                             f"{h}x{w} ({dataset.files(0)[0]}) and {size[0]}x{size[1]} ({dataset.files(index)[0]}). "
+                             f"Set --size HxW or --crop HxW, or use --batch-size 1.")
+
+
+def convention_for(settings: Settings, net: Any, dataset: Dataset) -> tuple[Convention, str]:
+    """How pictures are prepared for the network, which is given its weights on the way if there are any to load.
+
+    Also returns what is to be said about these weights, "" if there are none.
+    """
+    if settings.weights is None:
+        mean, std = data.channel_statistics(dataset, STATISTICS_FROM)
+        return Convention(tuple(mean.tolist()), tuple((1 / np.maximum(std, 1.0)).tolist())), ""
+    loaded = load_published(net, settings.weights, new=settings.new_layers)
+    found = loaded.convention
+    mean = found.mean or dataset.published_mean or IMAGENET_MEAN
+    return found._replace(mean=mean), told(loaded, settings.weights)
+
+
+def loss_weights(kind: str, dataset: Dataset) -> list[float] | None:
+    """One number for each class, by `Settings.class_weights`; None: all count alike."""
+    if kind == "none":
+        return None
+    counts = data.count_classes(dataset, STATISTICS_FROM)
+    if kind == "median":
+        return data.median_frequency_weights(counts).tolist()
+    return data.enet_weights(data.class_frequencies(counts)).tolist()
