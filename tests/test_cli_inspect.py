@@ -44,7 +44,8 @@ def test_for_programs(capsys):
 @pytest.mark.parametrize(("arguments", "message"), [
     (["fcn9s"], "build: expected one of fcn32s, .* got 'fcn9s'"),
     (["fcn8s", "--padding", "smae"], "--padding: expected one of paper, same, got 'smae'. Leave it out"),
-    (["vgg16", "--size", "500x500"], "layer 'fc6': linear: expected rows of 25088 numbers"),
+    (["vgg16", "--size", "500x500"], "inspect: expected an image that this network takes .rows: 193 to 224; .* got "
+     "500x500, where layer 'fc6': linear: expected rows of 25088 numbers.* nearest size that fits is 224x224"),
 ])
 def test_errors(capsys, arguments, message):
     assert cli.main(["inspect", *arguments]) == 2

@@ -4,7 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
+import minifcn
 from minifcn import Graph, cli, models
 from minifcn.explain.sizes import Sizes, complaint, legal_sizes
 from minifcn.layers import Add, Concat, Conv2d, ConvTranspose2d, Flatten, Linear, MaxPool2d
@@ -100,6 +102,19 @@ def test_a_network_that_takes_nothing(monkeypatch):
     g.add("fc", Linear(7, 2), "flat")
     with pytest.raises(ValueError, match=r"some square image of up to 70 pixels, got none\. .* layer 'fc': linear"):
         legal_sizes(g)
+
+
+def test_a_picture_that_is_too_small(tmp_path, capsys):
+    """The layer speaks of its own input; the user wants to hear of the picture."""
+    net = models.build("fcn-alexnet", num_classes=2, width=1 / 64, padding="same", rng=0)
+    minifcn.save(tmp_path / "net.safetensors", net)
+    Image.fromarray(np.zeros((20, 40, 3), np.uint8)).save(tmp_path / "small.png")
+    predict = ["predict", str(tmp_path / "net.safetensors"), str(tmp_path / "small.png"), "--out", str(tmp_path)]
+    assert cli.main(predict) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("minifcn: error: predict: expected an image that this network takes (rows: every size from")
+    assert "got 20x40, where layer 'pool5': max_pool2d: expected" in error
+    assert error.endswith("The nearest size that fits is 29x40.\n")
 
 
 def test_command(capsys):

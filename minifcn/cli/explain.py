@@ -41,7 +41,7 @@ def run_crop(arguments: argparse.Namespace) -> int:
     from ..explain.crop_words import RULES, told
     from ..explain.crops import derive_crops
 
-    net, size = build_shapes(arguments)
+    net, size = build_shapes(arguments, check="explain crop")
     crops = derive_crops(net, size)
     if arguments.json:
         print_json([axis.as_dict() for crop in crops for axis in crop])

@@ -31,7 +31,7 @@ def add_to(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from ..explain import inspect
 
-    net, size = build_shapes(arguments)
+    net, size = build_shapes(arguments, check="inspect")
     table = inspect(net, size)
     if arguments.json:
         print_json({**(net.architecture or {}), "size": size, **table.as_dict()})

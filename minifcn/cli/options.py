@@ -69,9 +69,13 @@ def add_network(command: Any) -> None:
     command.add_argument("--num-classes", type=count, metavar="K", help="default: the model's own")
 
 
-def build_shapes(arguments: argparse.Namespace) -> tuple[Any, tuple[int, int]]:
-    """The network that `add_network` asked for, without memory for its weights, and the image's size."""
+def build_shapes(arguments: argparse.Namespace, check: str = "") -> tuple[Any, tuple[int, int]]:
+    """The network that `add_network` asked for, without memory for its weights, and the image's size.
+
+    `check` names the command that wants a size which the network takes.
+    """
     from .. import init
+    from ..explain.sizes import check_size
     from ..models import MODELS, build
 
     name, options = arguments.model, {"width": arguments.width}
@@ -80,7 +84,10 @@ def build_shapes(arguments: argparse.Namespace) -> tuple[Any, tuple[int, int]]:
     with init.shapes_only():
         net = build(name, **options, **padding_of(arguments))
     crop = (MODELS[name].crops or {}).get(arguments.padding or "paper", 500)
-    return net, arguments.size or (crop, crop)
+    image = arguments.size or (crop, crop)
+    if check:
+        check_size(check, net, image)
+    return net, image
 
 
 def padding_of(arguments: argparse.Namespace) -> dict[str, str]:

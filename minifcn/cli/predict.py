@@ -43,9 +43,14 @@ def _paint(predictor: Any, name: str, out: Path) -> dict[str, Any]:
     """Write the two files of one picture; returns where they are and what is in them."""
     from .. import pictures
     from ..data import read_image, save_image, save_label, voc_palette
+    from ..explain.sizes import check_size
 
     image = read_image(name)
-    labels = predictor.labels(image)  # (H, W)
+    try:
+        labels = predictor.labels(image)  # (H, W)
+    except ValueError:
+        check_size("predict", predictor.net, predictor.meta.get("size") or image.shape[:2])  # says which size it takes
+        raise
     palette = predictor.meta.get("palette") or voc_palette(int(labels.max()) + 1)
     label_file, painted_file = (out / f"{Path(name).stem}_{what}.png" for what in ("labels", "painted"))
     save_label(label_file, labels, palette)

@@ -76,6 +76,16 @@ def complaint(graph: Graph, size: tuple[int, int]) -> str | None:
     return None
 
 
+def check_size(who: str, graph: Graph, size: tuple[int, int]) -> None:
+    """The network takes images of (H, W). Raises ValueError otherwise: why not, which it takes, and the nearest one."""
+    wrong = complaint(graph, size)
+    if wrong is not None:
+        rows, columns = legal_sizes(graph)
+        raise ValueError(f"{who}: expected an image that this network takes (rows: {rows.told()}; columns: "
+                         f"{columns.told()}), got {size[0]}x{size[1]}, where {wrong} The nearest size that fits is "
+                         f"{rows.nearest(size[0])}x{columns.nearest(size[1])}.")
+
+
 def _legal_square(graph: Graph) -> int:
     """Multiples of 64 first: they suit every published network that is not a classifier."""
     for size in (*range(64, SEARCHED + 1, 64), *range(1, SEARCHED + 1)):
