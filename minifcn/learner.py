@@ -19,7 +19,7 @@ from .fusion import fuse
 from .layers import SoftmaxCrossEntropy
 from .ops.check import Array
 from .prediction import Predictor, divided
-from .preparation import check_channels, check_one_size, convention_for, loss_weights, open_both
+from .preparation import check_channels, check_one_size, convention_for, loss_weights, open_both, second_labels
 from .progress import Progress
 from .published import meta_of
 from .settings import Settings
@@ -33,7 +33,7 @@ class Learner:
     """What `Settings` describe, made and ready to go.
 
     Attributes:
-        net, loss, optimizer: the network and what makes it learn.
+        net, loss, optimizer: the network and what makes it learn. A network of two heads has a second loss.
         convention: how its pictures are prepared: as its weights want it, or by the statistics of the training images.
         runner: the Graph that does the network's work: the fused one, with the same layers, or the network itself.
         train_data, val_data: data sets; the training images resized and kept in memory, the others as they are.
@@ -55,6 +55,9 @@ class Learner:
             if remark:
                 progress.say(remark)
         self.loss = SoftmaxCrossEntropy(weight=self.class_weights, reduction=settings.reduction)
+        self.second_data = second_labels(settings, self.net)
+        second = [SoftmaxCrossEntropy(reduction=settings.reduction)] if self.second_data else []
+        self.losses = [self.loss, *second]  # one for each output
         self.optimizer = _optimizer(settings, self.net.parameters())
         self.augmentation = data.Augmentation(settings.flip, settings.scale, settings.crop)
         self.runner = fuse(self.net) if settings.fuse else self.net
@@ -78,30 +81,46 @@ class Learner:
         """
         x, target = self.batch(number)  # (N, C, H, W), (N, H, W)
         self._draw_dropout(number)
-        scores = self.runner.forward(*divided(self.net, x), record=True)  # (N, K, H, W)
-        loss = float(self.loss.forward(scores, target, record=True))
+        y = self.runner.forward(*divided(self.net, x), record=True)
+        scores = list(y) if isinstance(y, tuple) else [y]  # (N, K, H, W), from each head
+        targets = [target, *self.second_target(number)]
+        loss = sum(float(layer.forward(*pair, record=True))
+                   for layer, *pair in zip(self.losses, scores, targets, strict=True))
         if not math.isfinite(loss):
             raise TrainingError(self._explain(loss, number, x))
-        prediction = to_numpy(scores.argmax(axis=1))  # (N, H, W)
-        del scores  # what has no name is freed as soon as the last layer has used it
+        prediction = to_numpy(scores[0].argmax(axis=1))  # (N, H, W)
+        del y, scores  # what has no name is freed as soon as the last layer has used it
         nobody = (False,) * len(self.net.inputs)  # wants the photograph's gradient
-        self.runner.backward(self.loss.backward(1.0 / self.settings.accumulate)[0], needs=nobody)
+        part = 1.0 / self.settings.accumulate
+        self.runner.back_out([layer.backward(part)[0] for layer in self.losses], nobody)
         return loss, prediction, to_numpy(target)
 
     def batch(self, number: int) -> tuple[Array, Array]:
         """The images and labels of a batch; without accumulation that is the one of iteration `number`."""
-        settings = self.settings
-        indices = data.batch_indices(len(self.train_data), settings.batch_size, settings.seed, number)
+        x, target = self._load(self.train_data, number)
+        if not data.valid_pixels(target):
+            names = ", ".join(self.train_data.files(int(index))[1] for index in self._indices(number))
+            raise TrainingError(f"train: expected some labelled pixels in each batch, got only void ones in iteration "
+                                f"{number // self.settings.accumulate} ({names}). Look at these masks, use a larger "
+                                f"crop or larger batches.")
+        return x, target
+
+    def second_target(self, number: int) -> list[Array]:
+        """The labels of a batch for the second head, if there is one.
+
+        They are cut out and mirrored as the first ones are, since the random numbers are made from the batch's number.
+        """
+        return [self._load(self.second_data, number)[1]] if self.second_data else []
+
+    def _load(self, dataset: Any, number: int) -> tuple[Array, Array]:
         x, target = data.load_batch(
-            self.train_data, indices, augmentation=self.augmentation, seed=settings.seed, step=number,
+            dataset, self._indices(number), augmentation=self.augmentation, seed=self.settings.seed, step=number,
             mean=self.convention.mean, scale=self.convention.scale, channel_order=self.convention.channel_order,
         )
-        if not data.valid_pixels(target):
-            names = ", ".join(self.train_data.files(int(index))[1] for index in indices)
-            raise TrainingError(f"train: expected some labelled pixels in each batch, got only void ones in iteration "
-                                f"{number // settings.accumulate} ({names}). Look at these masks, use a larger crop or "
-                                f"larger batches.")
         return to_device(x, self.device), to_device(target, self.device)
+
+    def _indices(self, number: int) -> Array:
+        return data.batch_indices(len(self.train_data), self.settings.batch_size, self.settings.seed, number)
 
     def check_weights(self, step: int) -> None:
         """Raises TrainingError if the last of `step` updates left a NaN or an infinity in the network."""

@@ -92,6 +92,7 @@ class Predictor:
         x = Preprocessing.from_meta(self.meta)(image, weight.dtype)  # (1, 3, h, w)
         with evaluation_mode(self.net), np.errstate(over="ignore", invalid="ignore"):  # what comes out is looked at
             y = self._runner.forward(*divided(self.net, _beside(x, weight)), record=False)  # (1, K, h, w)
+        y = y[0] if isinstance(y, tuple) else y  # of two heads the first: what things are
         size = size or image.shape[:2]
         if y.shape[2:] != tuple(size):
             y, _ = ops.resize_bilinear(y, output_size=size)

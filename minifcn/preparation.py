@@ -17,8 +17,25 @@ def open_both(settings: Settings) -> tuple[Dataset, Dataset]:
     """The training images, resized and kept in memory, and the validation images as they are."""
     train_data = data.open_dataset(settings.data, settings.splits[0], size=settings.size, seed=settings.seed)
     val_data = data.open_dataset(settings.data, settings.splits[1], size=settings.size, seed=settings.seed)
-    resized = data.Resized(train_data, settings.size) if settings.size else train_data
-    return data.Cached(resized), data.Cached(val_data)
+    return _kept(train_data, settings), data.Cached(val_data)
+
+
+def second_labels(settings: Settings, net: Any) -> Dataset | None:
+    """The training images with the labels for a network's second head, SIFT Flow's geometric ones; None for one head.
+
+    Raises ValueError for other data.
+    """
+    if len(net.outputs) == 1:
+        return None
+    kind, _, path = settings.data.partition(":")
+    if kind != "siftflow":
+        raise ValueError(f"train: expected data with two label maps for {settings.model}, which has two heads, got "
+                         f"{settings.data}. Choose siftflow:PATH, or another model.")
+    return _kept(data.open_dataset(f"siftflow-geo:{path}", settings.splits[0]), settings)
+
+
+def _kept(dataset: Dataset, settings: Settings) -> Dataset:
+    return data.Cached(data.Resized(dataset, settings.size) if settings.size else dataset)
 
 
 def check_channels(settings: Settings, net: Any, dataset: Dataset) -> None:

@@ -22,6 +22,7 @@ from .caffe import read_caffemodel
 from .data import DESCRIPTIONS, VOID, reordered
 from .graph import Graph
 from .models import build
+from .models.fcn_nyud import with_depth
 from .ops.check import Array
 from .prediction import checkpoint_of
 from .surgery import transplant
@@ -72,6 +73,8 @@ def load_published(net: Graph, path: str | os.PathLike, *, new: Iterable[str] = 
     Source: the FCN authors' surgery.py and solve.py.
     """
     arrays, convention = read_published(path)
+    if "conv1_1_bgrd.weight" in net.state() and "conv1_1.weight" in arrays:
+        arrays = with_depth(arrays)  # colour's weights for a network of colour and depth
     new = set(new)
     _check_names(new, net)
     _check_missing(net, arrays, new, path)

@@ -1,6 +1,6 @@
 """The published solvers as settings: what the authors told Caffe, in the words of `minifcn.settings`.
 
-    Settings.for_data(**RECIPES["voc-fcn8s"].settings(), data="sbd:PATH")
+    Settings.for_data(**with_recipe("voc-fcn8s", {"data": "sbd:PATH"}))
 
 The authors add up the loss over the pixels of one image, so their gradients are some hundred thousand times those of a
 mean, and their learning rates as much smaller. `told` prints both. Momentum 0.99 stands in for a large batch: each
@@ -25,6 +25,7 @@ class Recipe:
         reduction: "sum" over pixels (Caffe's normalize: false), or "valid", the mean over labelled ones.
         iterations: as many as solve.py runs.
         start: what the weights come from.
+        data, splits: what `--data` calls the data set, and what of it is trained and validated on.
         image: (H, W) that its images have, or about have.
         remark: what is odd.
     """
@@ -32,12 +33,14 @@ class Recipe:
     model: str
     lr: float
     start: str
+    data: str
+    splits: tuple[str, str]
+    image: tuple[int, int]
     iterations: int = 100_000
     momentum: float = 0.99
     weight_decay: float = 0.0005
     accumulate: int = 1
     reduction: str = "sum"
-    image: tuple[int, int] = (375, 500)
     remark: str = ""
 
     def settings(self) -> dict[str, Any]:
@@ -50,29 +53,33 @@ class Recipe:
         }
 
 
-_VGG, _ROOMS, _SQUARE = "VGG-16's classifier", (480, 640), (256, 256)
-_TWO = "the two heads' losses are added"
+_VGG, _TWO = "VGG-16's classifier", "the two heads' losses are added"
+_VOC: dict[str, Any] = {"data": "sbd", "splits": ("train", "seg11valid"), "image": (375, 500)}
+_NYUD: dict[str, Any] = {"splits": ("trainval", "test"), "image": (480, 640)}
+_SIFT: dict[str, Any] = {"data": "siftflow", "splits": ("trainval", "test"), "image": (256, 256)}
+_CONTEXT: dict[str, Any] = {"data": "pascal-context", "splits": ("train", "val"), "image": (375, 500),
+                            "iterations": 400_000}
 
 RECIPES: dict[str, Recipe] = {
-    "voc-fcn32s": Recipe("fcn32s", 1e-10, _VGG),
-    "voc-fcn16s": Recipe("fcn16s", 1e-12, "a trained voc-fcn32s"),
-    "voc-fcn8s": Recipe("fcn8s", 1e-14, "a trained voc-fcn16s"),
-    "voc-fcn8s-atonce": Recipe("fcn8s-atonce", 1e-10, _VGG, 300_000),
+    "voc-fcn32s": Recipe("fcn32s", 1e-10, _VGG, **_VOC),
+    "voc-fcn16s": Recipe("fcn16s", 1e-12, "a trained voc-fcn32s", **_VOC),
+    "voc-fcn8s": Recipe("fcn8s", 1e-14, "a trained voc-fcn16s", **_VOC),
+    "voc-fcn8s-atonce": Recipe("fcn8s-atonce", 1e-10, _VGG, iterations=300_000, **_VOC),
     "voc-fcn-alexnet": Recipe("fcn-alexnet", 1e-4, "CaffeNet's classifier", momentum=0.9, accumulate=20,
-                              reduction="valid", remark="the one recipe with a mean over pixels"),
-    "nyud-fcn32s-color": Recipe("fcn32s", 1e-10, _VGG, image=_ROOMS),
-    "nyud-fcn32s-hha": Recipe("fcn32s", 1e-10, _VGG, image=_ROOMS),
+                              reduction="valid", remark="the one recipe with a mean over pixels", **_VOC),
+    "nyud-fcn32s-color": Recipe("fcn32s", 1e-10, _VGG, data="nyud", **_NYUD),
+    "nyud-fcn32s-hha": Recipe("fcn32s", 1e-10, _VGG, data="nyud-hha", **_NYUD),
     "nyud-fcn32s-color-d": Recipe("nyud-fcn32s-color-d", 1e-10, f"{_VGG}; depth filters are the mean of the colours'",
-                                  image=_ROOMS),
+                                  data="nyud-rgbd", **_NYUD),
     "nyud-fcn32s-color-hha": Recipe("nyud-fcn32s-color-hha", 1e-12, "a trained nyud-fcn32s-color and nyud-fcn32s-hha",
-                                    image=_ROOMS),
-    "siftflow-fcn32s": Recipe("siftflow-fcn32s", 1e-10, _VGG, image=_SQUARE, remark=_TWO),
-    "siftflow-fcn16s": Recipe("siftflow-fcn16s", 1e-12, "a trained siftflow-fcn32s", image=_SQUARE, remark=_TWO),
-    "siftflow-fcn8s": Recipe("siftflow-fcn8s", 1e-12, "a trained siftflow-fcn16s", image=_SQUARE,
-                             remark=f"{_TWO}; 1e-12 again, not 1e-14 as for the other data sets"),
-    "pascalcontext-fcn32s": Recipe("fcn32s", 1e-10, _VGG, 400_000, remark="100,000 more than the solver's max_iter"),
-    "pascalcontext-fcn16s": Recipe("fcn16s", 1e-12, "a trained pascalcontext-fcn32s", 400_000),
-    "pascalcontext-fcn8s": Recipe("fcn8s", 1e-14, "a trained pascalcontext-fcn16s", 400_000),
+                                    data="nyud-rgb-hha", **_NYUD),
+    "siftflow-fcn32s": Recipe("siftflow-fcn32s", 1e-10, _VGG, remark=_TWO, **_SIFT),
+    "siftflow-fcn16s": Recipe("siftflow-fcn16s", 1e-12, "a trained siftflow-fcn32s", remark=_TWO, **_SIFT),
+    "siftflow-fcn8s": Recipe("siftflow-fcn8s", 1e-12, "a trained siftflow-fcn16s",
+                             remark=f"{_TWO}; 1e-12 again, not 1e-14 as for the other data sets", **_SIFT),
+    "pascalcontext-fcn32s": Recipe("fcn32s", 1e-10, _VGG, remark="100,000 more than the solver's max_iter", **_CONTEXT),
+    "pascalcontext-fcn16s": Recipe("fcn16s", 1e-12, "a trained pascalcontext-fcn32s", **_CONTEXT),
+    "pascalcontext-fcn8s": Recipe("fcn8s", 1e-14, "a trained pascalcontext-fcn16s", **_CONTEXT),
 }
 
 
@@ -84,8 +91,14 @@ def recipe(name: str) -> Recipe:
 
 
 def with_recipe(name: str, given: dict[str, Any]) -> dict[str, Any]:
-    """The settings of a recipe, with the given ones in their place. Raises ValueError for an unknown recipe."""
-    base = recipe(name).settings()
+    """The settings of a recipe, with the given ones in their place; its splits if the data are those it is meant for.
+
+    Raises ValueError for an unknown recipe.
+    """
+    chosen = recipe(name)
+    base = chosen.settings()
+    if str(given.get("data", "")).partition(":")[0] == chosen.data:
+        base["splits"] = chosen.splits
     if given.keys() & {"minutes", "epochs"}:
         del base["iterations"]
     return base | given
@@ -97,7 +110,8 @@ def told(name: str, settings: Any) -> str:
     lines = [
         f"recipe {name}: {settings.model}, width {settings.width:g}, sgd with momentum {settings.momentum:g}, images a "
         f"step: {settings.batch_size * settings.accumulate}; {chosen.iterations:,} steps as published",
-        f"  starts from {chosen.start}" + (f"; {chosen.remark}" if chosen.remark else ""),
+        f"  for {chosen.data}:PATH, trained on {chosen.splits[0]}, validated on {chosen.splits[1]}; starts from "
+        f"{chosen.start}" + (f"; {chosen.remark}" if chosen.remark else ""),
         f"  {rate_told(settings, settings.crop or settings.size or chosen.image)}",
     ]
     changed = [f"{key} {getattr(settings, key)} instead of {value}" for key, value in chosen.settings().items()

@@ -7,7 +7,7 @@ from minifcn import init, models
 from minifcn.coordinates import crop_offset
 from minifcn.gradcheck.network import check_network, randomise
 from minifcn.layers import Conv2d, Crop
-from minifcn.models.fcn_nyud import add_depth
+from minifcn.models.fcn_nyud import with_depth
 from minifcn.surgery import transplant
 from minifcn.testing import tie_free
 
@@ -101,8 +101,7 @@ def test_multipliers_and_first_values(name):
 def test_early_fusion_starts_as_colour_with_a_mean_of_filters_for_depth(rng):
     """Where depth is zero the scores are the colour network's; a grey image as depth adds what a grey image would."""
     color, net = filled(tiny("fcn32s", num_classes=40)), tiny(RGBD).eval()
-    transplant(color, net, skip=["conv1_1"])
-    add_depth(color, net)
+    transplant(with_depth(color.state()), net)
     x = rng.standard_normal((1, 3, 40, 33))
     no_depth = np.concatenate([x, np.zeros((1, 1, 40, 33))], axis=1)
     np.testing.assert_allclose(net.forward(no_depth), color.forward(x), rtol=1e-9)
@@ -140,16 +139,9 @@ def test_gradients(name):
     check_network(net, *xs, samples=1).raise_if_failed()
 
 
-# Mistakes.
-
-def test_depth_from_a_network_of_another_width():
-    with pytest.raises(ValueError, match=r"add_depth: expected a conv1_1 of one channel less .* got \(2, 3, 3, 3\)"):
-        add_depth(tiny("fcn32s", width=1 / 32), tiny(RGBD))
-
-
-def test_two_heads_are_neither_trained_nor_scored_by_the_commands():
-    with pytest.raises(ValueError, match=r"got 'siftflow-fcn8s', which has two heads, for two label maps\. Choose one"):
-        models.check_segments("train", "siftflow-fcn8s")
-    models.check_segments("train", FUSED)
-    assert FUSED not in models.names_of("segmentation")
+def test_every_network_is_for_the_commands_except_classifiers():
     assert models.names_of("RGB-D segmentation") == [RGBD, FUSED]
+    assert models.names_of("double segmentation") == [f"siftflow-fcn{stage}" for stage in ("32s", "16s", "8s")]
+    assert not set(models.names_of("segmentation")) & {RGBD, FUSED, "siftflow-fcn8s"}
+    for name in (RGBD, FUSED, "siftflow-fcn8s"):
+        models.check_segments("train", name)

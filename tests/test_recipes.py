@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from minifcn import cli, models, training
+from minifcn.data import open_dataset
 from minifcn.learner import Learner
 from minifcn.progress import Progress
 from minifcn.recipes import RECIPES, rate_told, told, with_recipe
@@ -44,6 +45,17 @@ def test_as_published(name):
     assert settings.model == name or settings.model == end or end.startswith(f"{settings.model}-")
 
 
+def test_splits_of_the_data_that_it_is_meant_for():
+    assert with_recipe("siftflow-fcn8s", {"data": "siftflow:PATH"})["splits"] == ("trainval", "test")
+    assert with_recipe("voc-fcn8s", {"data": "sbd:PATH"})["splits"] == ("train", "seg11valid")
+    assert "splits" not in with_recipe("voc-fcn8s", {"data": "street"})
+    own = with_recipe("voc-fcn8s", {"data": "sbd:PATH", "splits": ("a", "b")})
+    assert own["splits"] == ("a", "b")
+    for recipe in RECIPES.values():
+        with pytest.raises(ValueError, match="no-such-folder"):  # the data set's own word: it is known by this name
+            open_dataset(f"{recipe.data}:no-such-folder", recipe.splits[0])
+
+
 def test_given_settings_come_first():
     given = with_recipe("voc-fcn8s", {"lr": 1e-3, "minutes": 5.0, "model": "fcn32s"})
     settings = Settings.for_data(**given)
@@ -60,7 +72,7 @@ def test_unknown_recipe():
 def test_told():
     text = told("voc-fcn32s", Settings.for_data(**with_recipe("voc-fcn32s", {})))
     assert "recipe voc-fcn32s: fcn32s, width 1, sgd with momentum 0.99, images a step: 1; 100,000 steps" in text
-    assert "starts from VGG-16's classifier\n" in text
+    assert "for sbd:PATH, trained on train, validated on seg11valid; starts from VGG-16's classifier\n" in text
     assert "lr 1e-10 and weight decay 0.0005 for the sum over pixels; the same for their mean" in text
     assert "1 x 375x500 = 187,500 of them: lr 1.9e-05 and weight decay 2.7e-09; each gradient counts 100 times" in text
     assert "changed" not in text

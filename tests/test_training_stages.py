@@ -5,11 +5,12 @@ import re
 import numpy as np
 import pytest
 
+import minifcn
 from minifcn import cli, training
 from minifcn.learner import Learner
 from minifcn.models import build
 from minifcn.progress import Progress
-from minifcn.published import Convention, Loaded, told
+from minifcn.published import Convention, Loaded, load_published, told
 from minifcn.settings import Settings
 from minifcn.weights import read_checkpoint
 
@@ -54,6 +55,18 @@ def test_a_new_stage_begins_with_the_scores_of_the_last(scenes, tmp_path, quick)
     np.testing.assert_array_equal(coarse["score_fr"], fine["score_fr"])
     assert not fine["score_pool4"].any()
     assert (before.predictor.labels(image) == after.predictor.labels(image)).mean() > 0.9
+
+
+def test_depth_is_made_from_the_weights_for_colour(tmp_path):
+    color = build("fcn32s", num_classes=40, width=1 / 64, rng=3)
+    minifcn.save(tmp_path / "color.safetensors", color)
+    net = build("nyud-fcn32s-color-d", width=1 / 64)
+    loaded = load_published(net, tmp_path / "color.safetensors")
+    weight, expected = net["conv1_1_bgrd"].weight.data, color["conv1_1"].weight.data
+    np.testing.assert_array_equal(weight[:, :3], expected)
+    np.testing.assert_allclose(weight[:, 3], expected.mean(axis=1), rtol=1e-6)
+    assert not loaded.untouched
+    assert not loaded.dropped
 
 
 def test_told():

@@ -12,8 +12,7 @@ EXAMPLES = """\
 examples:
   minifcn train --out runs/first
   minifcn train --data camvid:../shared/data/camvid --size 180x240 --minutes 20 --out runs/camvid
-  minifcn train --recipe voc-fcn32s --data sbd:PATH --splits train seg11valid \\
-                --weights VGG_ILSVRC_16_layers.caffemodel --out runs/fcn32s
+  minifcn train --recipe voc-fcn32s --data sbd:PATH --from VGG_ILSVRC_16_layers.caffemodel --out runs/fcn32s
   minifcn train --model fcn16s --from runs/fcn32s --out runs/fcn16s
   minifcn train --out runs/first --resume
 """

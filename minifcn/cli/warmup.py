@@ -66,12 +66,17 @@ def _use(name: str, width: float, batch_size: int, h: int, w: int) -> None:
     from ..prediction import Predictor, frozen
 
     net = models.build(name, num_classes=8, width=width, **models.same_padding(name), rng=0)
-    x = np.zeros((batch_size, 3, h, w), np.float32)
+    channels = models.MODELS[name].channels
+    xs = [np.zeros((batch_size, count, h, w), np.float32) for count in channels]
     target = np.zeros((batch_size, h, w), np.int64)
     fused, loss = fuse(net), SoftmaxCrossEntropy()
-    loss.forward(fused.forward(x, record=True), target, record=True)
-    fused.backward(loss.backward(1.0)[0], needs=(False,))
+    y = fused.forward(*xs, record=True)
+    gradients = []
+    for scores in y if isinstance(y, tuple) else (y,):
+        loss.forward(scores, target, record=True)
+        gradients.append(loss.backward(1.0)[0])
+    fused.back_out(gradients, (False,) * len(xs))
     for optimizer in (optim.SGD(net.parameters(), 1e-9, momentum=0.9), optim.Adam(net.parameters(), 1e-9)):
         optimizer.step(1e-9)
     with frozen(net):
-        Predictor(net).labels(np.zeros((h, w, 3), np.uint8))
+        Predictor(net).labels(np.zeros((h, w, sum(channels)), np.uint8))

@@ -77,14 +77,11 @@ def names_of(task: str) -> list[str]:
 
 
 def check_segments(who: str, name: str) -> None:
-    """Raises ValueError for a model that does not give each pixel one class: no one here learns or predicts from it."""
-    if name not in MODELS or MODELS[name].task in ("segmentation", "RGB-D segmentation"):
-        return
-    why = ("scores whole crops. Choose one of these; minifcn.convolutionalize makes a classifier dense"
-           if MODELS[name].task == "classification" else
-           "has two heads, for two label maps. Choose one of these, or train it in Python")
-    raise ValueError(f"{who}: expected a model that scores every pixel ({', '.join(names_of('segmentation'))}), "
-                     f"got {name!r}, which {why}.")
+    """Raises ValueError for a model that scores whole crops, from which nobody can learn or predict pixels."""
+    if name in MODELS and MODELS[name].task == "classification":
+        raise ValueError(f"{who}: expected a model that scores every pixel ({', '.join(names_of('segmentation'))}), "
+                         f"got {name!r}, which scores whole crops. Choose one of these; minifcn.convolutionalize "
+                         f"makes a classifier dense.")
 
 
 def count_parameters(net: Graph) -> dict[str, int]:

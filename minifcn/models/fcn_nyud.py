@@ -10,19 +10,24 @@ classes.
 HHA is depth as three channels: disparity, height above ground, angle with gravity (Gupta et al. 2014). The paper says
 that the two scores are summed; the authors' file takes half of each, and so does this one.
 
-How they start is surgery: `add_depth` for early fusion; for late fusion the trained networks for colour and for HHA,
-`transplant(color, net, suffix="color")` and `transplant(hha, net, suffix="hha")`.
+How they start is surgery:
+
+    transplant(with_depth(color.state()), early)          # which `minifcn train --from` does by itself
+    transplant(color, late, suffix="color", skip=["upscore"]), transplant(hha, late, suffix="hha", skip=["upscore"])
 
 Deviations: those of `fcn`. Colour and depth come as one input "data" here, the authors join the two in the network.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from ..coordinates import alignment
 from ..graph import Graph
+from ..kernels import array_module
 from ..layers import Add, Crop, Scale
+from ..ops.check import Array
 from .fcn import add_features, add_scores
 from .parts import FC_CHANNELS, bilinear, caffe_biases, scaled, score
 
@@ -61,24 +66,16 @@ def fcn32s_late(
     return net
 
 
-def add_depth(source: Graph, target: Graph) -> None:
-    """Start early fusion's conv1_1_bgrd from the conv1_1 of a network for colour: depth gets the mean of its filters.
-
-    Everything else has one name in both: `transplant(source, target)`.
+def with_depth(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """The arrays of a network for colour as those of early fusion: depth gets the mean of the three colours' filters.
 
     Args:
-        source: a network with conv1_1, whose weight is (O, 3, 3, 3).
-        target: one with conv1_1_bgrd, (O, 4, 3, 3), changed here.
+        arrays: by dotted name, such as `net.state()` has them; conv1_1.weight is (O, 3, 3, 3).
 
-    Raises KeyError for a network without that layer, ValueError for other shapes. Source: the authors'
-    nyud-fcn32s-color-d/solve.py.
+    Returns the same arrays, but for conv1_1's, which become conv1_1_bgrd's, (O, 4, 3, 3) and (O,). Raises KeyError if
+    there is no conv1_1. Source: the authors' nyud-fcn32s-color-d/solve.py.
     """
-    before: Any = source["conv1_1"]
-    after: Any = target["conv1_1_bgrd"]
-    weight, wanted = before.weight.data, after.weight.data
-    if (weight.shape[0], weight.shape[1] + 1, *weight.shape[2:]) != wanted.shape:
-        raise ValueError(f"add_depth: expected a conv1_1 of one channel less than conv1_1_bgrd {wanted.shape}, got "
-                         f"{weight.shape}. Build both in the same width.")
-    wanted[:, :-1] = weight
-    wanted[:, -1] = weight.mean(axis=1)
-    after.bias.data[...] = before.bias.data
+    others = {name: array for name, array in arrays.items() if name.rpartition(".")[0] != "conv1_1"}
+    color = arrays["conv1_1.weight"]
+    weight = array_module(color).concatenate([color, color.mean(axis=1, keepdims=True)], axis=1)
+    return {"conv1_1_bgrd.weight": weight, "conv1_1_bgrd.bias": arrays["conv1_1.bias"], **others}
