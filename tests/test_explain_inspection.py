@@ -243,6 +243,10 @@ def test_unpooling_sees_what_was_pooled():
     fields = receptive_fields(g, (20, 22))
     assert fields["pool"] == {"data": (5, 5)}
     assert fields["up"] == {"data": (7, 7)}  # where two windows of three overlap: five pixels, and the filter's rim
+    h = Graph(("data", "places"))
+    h.add("up", MaxUnpool2d(), "data", "places")
+    with pytest.raises(ValueError, match=r"expected 'places' to be the record of a MaxPool2d .* from elsewhere\. Nothing"):
+        receptive_fields(h, (4, 4))
 
 
 def test_graphs_nest_and_inputs_are_kept_apart():

@@ -80,12 +80,10 @@ def _below(
         return [seen.get(name) for name in node.layer.inputs]
     if len(given[0]) > len(wanted):  # an image made a row of numbers: each of them may be any pixel
         return [_all_of(rows, _length(given[0], axis))] * len(given)
-    layer = _pooling_of(graph, node.inputs[1]) if isinstance(node.layer, layers.MaxUnpool2d) else node.layer
     if isinstance(node.layer, layers.MaxUnpool2d):
-        assert isinstance(layer, layers.MaxPool2d)
-        return [_covering(layer, axis, rows), None]
-    below = rows_read(layer, axis, rows, given[0], wanted)
-    only_first = isinstance(layer, (layers.Crop, layers.ResizeBilinear))
+        return [_covering(_pooling_of(graph, node.inputs[1]), axis, rows), None]
+    below = rows_read(node.layer, axis, rows, given[0], wanted)
+    only_first = isinstance(node.layer, (layers.Crop, layers.ResizeBilinear))
     return [below, *([None if only_first else below] * (len(given) - 1))]
 
 
@@ -154,9 +152,13 @@ def _geometry(layer: layers.Conv2d | layers.ConvTranspose2d | layers.MaxPool2d, 
     return extent(layer.kernel_size[axis], dilation), layer.stride[axis], layer.padding[2 * axis]
 
 
-def _pooling_of(graph: Graph, record: str) -> Layer:
-    """The pooling whose places an unpooling was given."""
-    return next(node.layer for node in graph.nodes if record in node.values)
+def _pooling_of(graph: Graph, record: str) -> layers.MaxPool2d:
+    """The pooling whose places an unpooling was given. Raises ValueError where they come from elsewhere."""
+    for node in graph.nodes:
+        if record in node.values and isinstance(node.layer, layers.MaxPool2d):
+            return node.layer
+    raise ValueError(f"receptive_fields: expected {record!r} to be the record of a MaxPool2d of this network, got "
+                     f"places from elsewhere. Nothing says what an unpooling sees then.")
 
 
 def _is_pointwise(node: Node, shapes: dict[str, Shape]) -> bool:
