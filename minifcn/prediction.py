@@ -71,6 +71,8 @@ class Predictor:
 
     def __post_init__(self) -> None:
         check_segments("predict", (self.net.architecture or {}).get("model", ""))
+        if "output" in self.meta:  # of two heads, the one whose classes are named
+            self.net.outputs = (self.meta["output"],)
         self._runner = fuse(self.net) if self.fuse else self.net
 
     @classmethod

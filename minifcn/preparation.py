@@ -6,7 +6,7 @@ import numpy as np
 
 from . import data
 from .data import Dataset
-from .published import IMAGENET_MEAN, Convention, load_published, told
+from .published import Convention, load_streams, told
 from .settings import Settings
 from .shapes import input_channels
 
@@ -64,13 +64,12 @@ def convention_for(settings: Settings, net: Any, dataset: Dataset) -> tuple[Conv
 
     Also returns what is to be said about these weights, "" if there are none.
     """
-    if settings.weights is None:
+    if not settings.weights:
         mean, std = data.channel_statistics(dataset, STATISTICS_FROM)
         return Convention(tuple(mean.tolist()), tuple((1 / np.maximum(std, 1.0)).tolist())), ""
-    loaded = load_published(net, settings.weights, new=settings.new_layers)
-    found = loaded.convention
-    mean = found.mean or dataset.published_mean or IMAGENET_MEAN
-    return found._replace(mean=mean), told(loaded, settings.weights)
+    paths = (settings.weights,) if isinstance(settings.weights, str) else settings.weights
+    loaded = load_streams(net, paths, new=settings.new_layers)
+    return loaded.convention.completed(dataset.published_mean, dataset.has_colors), told(loaded, " and ".join(paths))
 
 
 def loss_weights(kind: str, dataset: Dataset) -> list[float] | None:

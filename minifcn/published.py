@@ -14,14 +14,14 @@ in their scale. That is the file's `Convention`; training goes by it and writes 
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from .caffe import read_caffemodel
 from .data import DESCRIPTIONS, VOID, reordered
 from .graph import Graph
-from .models import build
+from .models import MODELS, build
 from .models.fcn_nyud import with_depth
 from .ops.check import Array
 from .prediction import checkpoint_of
@@ -46,6 +46,11 @@ class Convention(NamedTuple):
     channel_order: str = "RGB"
 
 
+    def completed(self, mean: tuple[float, ...] | None = None, has_colors: bool = True) -> "Convention":
+        """With what a file leaves open and the data say: the mean; and where no colours are (HHA), none is turned."""
+        return Convention(self.mean or mean or IMAGENET_MEAN, self.scale, self.channel_order if has_colors else "RGB")
+
+
 class Loaded(NamedTuple):
     """What `load_published` did, by dotted names, and how pictures must be prepared from now on."""
 
@@ -55,7 +60,9 @@ class Loaded(NamedTuple):
     untouched: tuple[str, ...]  # of the network: as they were, which for new score layers is zero
 
 
-def load_published(net: Graph, path: str | os.PathLike, *, new: Iterable[str] = ()) -> Loaded:
+def load_published(
+    net: Graph, path: str | os.PathLike, *, new: Iterable[str] = (), suffix: str = "",
+) -> Loaded:
     """Give the layers of `net` the numbers of the file's layers of the same names.
 
     A fully connected layer's (O, C*H*W) becomes a convolution's (O, C, H, W), the numbers in the order they have. What
@@ -66,6 +73,7 @@ def load_published(net: Graph, path: str | os.PathLike, *, new: Iterable[str] = 
         net: a network by the names of the papers' own files, such as `minifcn.models.build` makes.
         path: .caffemodel, .safetensors, .pth, or the folder of a run.
         new: layers of `net` that keep what they have, whatever the file holds: scores of other classes.
+        suffix: what a layer is called in `net` behind its name, in a network of several streams ("color").
 
     Nothing is changed if anything does not fit. Raises FileNotFoundError; ImportError without protobuf or PyTorch where
     the file needs them; ValueError for a file that is damaged or of another kind, and where a layer is missing or has
@@ -77,14 +85,39 @@ def load_published(net: Graph, path: str | os.PathLike, *, new: Iterable[str] = 
         arrays = with_depth(arrays)  # colour's weights for a network of colour and depth
     new = set(new)
     _check_names(new, net)
-    _check_missing(net, arrays, new, path)
+    given = list(dict.fromkeys(_layer(name) for name in arrays))  # in the file's order
+    _check_missing(net, given, new, suffix, path)
     try:
-        done = transplant(arrays, net, skip=sorted(new & {_layer(name) for name in arrays}))
+        done = transplant(arrays, net, suffix=suffix, skip=[layer for layer in given if f"{layer}{suffix}" in new])
     except ValueError as error:
         width = (net.architecture or {}).get("width", 1.0)
         hint = "" if width == 1 else f" The network has width {width:g}; published weights fit width 1."
         raise ValueError(f"load_published: expected layers of {Path(path).name} to fit, got: {error}{hint}") from error
     return Loaded(convention, done.copied, done.dropped, done.untouched)
+
+
+def load_streams(net: Graph, paths: Sequence[str | os.PathLike], *, new: Iterable[str] = ()) -> Loaded:
+    """`load_published` from one file, or from one for each input of a network with several streams, in their order.
+
+    Late fusion starts from a network for colour and one for HHA: layers "conv1_1color" ... and "conv1_1hha" ...
+    Raises as `load_published`, and ValueError for another number of files.
+    """
+    if len(paths) == 1:
+        return load_published(net, paths[0], new=new)
+    if len(paths) != len(net.inputs):
+        raise ValueError(f"load_published: expected one file, or {len(net.inputs)} for the inputs "
+                         f"{', '.join(net.inputs)}, got {len(paths)}. Give one for each stream.")
+    before = {name: array.copy() for name, array in net.state().items()}
+    try:
+        done = [load_published(net, path, new=new, suffix=stream)
+                for stream, path in zip(net.inputs, paths, strict=True)]
+    except Exception:
+        net.load(before)  # all or nothing
+        raise
+    copied = tuple(name for part in done for name in part.copied)
+    return Loaded(_joined([part.convention for part in done]), copied,
+                  tuple(name for part in done for name in part.dropped),
+                  tuple(name for name in before if name not in copied))
 
 
 def convert(
@@ -106,12 +139,15 @@ def convert(
         raise ValueError(f"convert: expected one of {', '.join(DESCRIPTIONS)}, got {data!r}. "
                          f"Leave it out for a network without class names.")
     known = DESCRIPTIONS[data] if data else None
-    net = build(model, **options, **({"num_classes": len(known.classes)} if known else {}))
+    two_heads = model in MODELS and MODELS[model].heads > 1  # whose numbers of classes are the model's own
+    net = build(model, **options, **({"num_classes": len(known.classes)} if known and not two_heads else {}))
     loaded = load_published(net, path, new=new)
-    mean = loaded.convention.mean or (known.mean if known else None) or IMAGENET_MEAN
-    convention = loaded.convention._replace(mean=mean)
-    names = {"classes": list(known.classes), "palette": known.palette.tolist()} if known else {}
-    save(out, net, **names, **meta_of(convention), ignore_index=VOID, source=Path(path).name)
+    convention = loaded.convention.completed(*(known.mean, known.has_colors) if known else ())
+    meta = meta_of(convention) | {"ignore_index": VOID, "source": Path(path).name}
+    if known:
+        meta |= {"classes": list(known.classes), "palette": known.palette.tolist()}
+        meta |= {"output": net.outputs[known.head]} if two_heads else {}
+    save(out, net, **meta)
     return loaded._replace(convention=convention)
 
 
@@ -170,19 +206,26 @@ def _check_names(new: set[str], net: Graph) -> None:
                          f"got {', '.join(sorted(new - own))}. Correct the name.")
 
 
-def _check_missing(net: Graph, arrays: dict[str, Array], new: set[str], path: str | os.PathLike) -> None:
+def _joined(conventions: list[Convention]) -> Convention:
+    """Of streams whose images come as one, three channels after three. Only the first is one of colours."""
+    means = [convention.mean for convention in conventions]
+    mean = tuple(number for m in means for number in m) if all(len(m) == 3 for m in means) else ()
+    scale = tuple(number for c in conventions for number in (c.scale * 3 if len(c.scale) == 1 else c.scale))
+    return Convention(mean, scale, conventions[0].channel_order)
+
+
+def _check_missing(net: Graph, given: list[str], new: set[str], suffix: str, path: str | os.PathLike) -> None:
     """Raises ValueError, naming them, if layers are missing in the file that the network cannot do without."""
-    given = dict.fromkeys(_layer(name) for name in arrays)  # in the file's order
-    parameters = net.parameters()
+    parameters, found = net.parameters(), {f"{layer}{suffix}" for layer in given} | new
     ready = {_layer(name) for name, p in parameters.items() if not p.trains or not p.data.any()}
     started = {_layer(name) for name, p in parameters.items() if p.trains and p.data.any()}
     missing = [layer for layer in dict.fromkeys(_layer(name) for name in net.state())
-               if layer not in given and layer not in new and layer not in ready - started]
+               if layer.endswith(suffix) and layer not in found and layer not in ready - started]
     if missing:
         shapes = ", ".join(f"{layer} {parameters[f'{layer}.weight'].data.shape}" if f"{layer}.weight" in parameters
                            else layer for layer in missing[:4])
         raise ValueError(f"load_published: expected the layers {shapes}{', ...' if len(missing) > 4 else ''} in "
-                         f"{path}, got {', '.join(list(given)[:4])}, ... ({len(missing)} of the network's layers are "
+                         f"{path}, got {', '.join(given[:4])}, ... ({len(missing)} of the network's layers are "
                          f"missing; nothing was loaded). Is the file whole, and of this network? Layers that shall "
                          f"start anew are named by --new-layers (in Python: new).")
 

@@ -16,7 +16,8 @@ class Settings:
         crop: (H, W) that is cut out after that, None for all of it.
         flip, scale: random mirroring; smallest and largest random factor.
         class_weights: "none", "median" (SegNet's median frequency) or "enet".
-        weights: a file of published weights, or a checkpoint, to start from; see `minifcn.published`.
+        weights: a run, or a file of published weights, to start from; one for each input of a network with several.
+            See `minifcn.published`.
         new_layers: layers that start anew all the same.
         reduction: of the loss over pixels, "mean", "sum", "valid" or "batch"; see `minifcn.ops.softmax_cross_entropy`.
         optimizer: "adam" or "sgd"; momentum is for sgd.
@@ -44,7 +45,7 @@ class Settings:
     flip: bool = True
     scale: tuple[float, float] = (1.0, 1.0)
     class_weights: str = "enet"
-    weights: str | None = None
+    weights: str | tuple[str, ...] = ()
     new_layers: tuple[str, ...] = ()
     reduction: str = "mean"
     optimizer: str = "adam"

@@ -78,7 +78,7 @@ def test_commands(scenes, tmp_path, caffemodel, capsys):
     assert scored["mean_iou"] == pytest.approx(trained["mean_iou"])
     assert scored["trimap"][0]["width"] == 2
     info = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert info["settings"]["weights"] == str(caffemodel)
+    assert info["settings"]["weights"] == [str(caffemodel)]
     assert info["channel_order"] == "BGR"
     assert main([*train, "--weights", str(caffemodel), "--out", str(tmp_path / "b"), "--new-layers", "fc9"]) == 2
     assert "layers of the network to start anew (conv1_1, " in capsys.readouterr().err

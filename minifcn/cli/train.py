@@ -35,9 +35,9 @@ def add_to(commands: Any) -> None:
     what.add_argument("--data", metavar="DATA", help=f"{DATA_HELP}; {_default('data')}")
     what.add_argument("--splits", nargs=2, metavar=("TRAIN", "VAL"), help="parts of the data; default train val")
     what.add_argument("--model", metavar="NAME", help=f"see `minifcn models`; {_default('model')}")
-    what.add_argument("--from", "--weights", dest="weights", metavar="RUN_OR_FILE",
+    what.add_argument("--from", "--weights", dest="weights", nargs="+", metavar="RUN_OR_FILE",
                       help="start from a run (fcn16s from fcn32s, say) or from published weights (.caffemodel, "
-                      ".safetensors, .pth); layers are found by name")
+                      ".safetensors, .pth), layers found by name; one, or one for each input of a network with several")
     what.add_argument("--new-layers", nargs="+", metavar="LAYER", help="with --from: layers that start anew")
     what.add_argument("--recipe", metavar="NAME", default=None, help="a published solver, voc-fcn8s for example: model "
                       "and all that follows as the authors had it; options given beside it come first")

@@ -15,9 +15,8 @@ class _Around(Dataset):
         super().__init__(dataset.name, dataset.classes, dataset.palette, dataset.split, dataset.void_color)
         self.dataset = dataset
         self.notes = dataset.notes  # the same list: remarks that come later are seen too
-        self.channels, self.published_mean, self.void_borders = (
-            dataset.channels, dataset.published_mean, dataset.void_borders
-        )
+        self.channels, self.published_mean = dataset.channels, dataset.published_mean
+        self.has_colors, self.void_borders = dataset.has_colors, dataset.void_borders
 
     def __len__(self) -> int:
         return len(self.dataset)

@@ -37,12 +37,15 @@ class Dataset:
         channels: of an image: 3, more where depth comes beside the colours.
         published_mean: the mean that the papers subtract, one number a channel in the order of the image (red first);
             None where none was published.
+        has_colors: whether an image's first three channels are red, green and blue; those of HHA, which are not, keep
+            their order in networks that want blue first.
         void_borders: whether a line of void runs around every object, as in VOC.
     """
 
     ignore_index = VOID
     channels = 3
     published_mean: tuple[float, ...] | None = None
+    has_colors = True
     void_borders = False
 
     def __init__(

@@ -53,7 +53,7 @@ class Nyud(Dataset):
         super().__init__(kind, CLASSES, PALETTE, split)
         self.inputs = INPUTS[kind]
         self.published_mean = mean_of(kind)
-        self.channels = len(self.published_mean)
+        self.channels, self.has_colors = len(self.published_mean), "rgb" in self.inputs
         self.root = find_folder(kind, root, (".", "nyud"), "segmentation")
         self.names = self._read_names(split)
         files = [file for name in self.names for file in (*self._images(name), self._label(name))]
