@@ -245,7 +245,7 @@ def test_unpooling_sees_what_was_pooled():
     assert fields["up"] == {"data": (7, 7)}  # where two windows of three overlap: five pixels, and the filter's rim
     h = Graph(("data", "places"))
     h.add("up", MaxUnpool2d(), "data", "places")
-    with pytest.raises(ValueError, match=r"expected 'places' to be the record of a MaxPool2d .* from elsewhere\. Nothing"):
+    with pytest.raises(ValueError, match=r"'places' to be the record of a MaxPool2d .* from elsewhere\. Nothing"):
         receptive_fields(h, (4, 4))
 
 
