@@ -19,9 +19,8 @@ from .fusion import fuse
 from .layers import SoftmaxCrossEntropy
 from .ops.check import Array
 from .prediction import Predictor, divided
-from .preparation import check_channels, check_one_size, convention_for, loss_weights, open_both, second_labels
+from .preparation import check_channels, check_one_size, loss_weights, open_both, preprocessing_for, second_labels
 from .progress import Progress
-from .published import meta_of
 from .settings import Settings
 
 
@@ -34,7 +33,7 @@ class Learner:
 
     Attributes:
         net, loss, optimizer: the network and what makes it learn. A network of two heads has a second loss.
-        convention: how its pictures are prepared: as its weights want it, or by the statistics of the training images.
+        preprocessing: of its pictures: as its weights want it, or by the statistics of the training images.
         runner: the Graph that does the network's work: the fused one, with the same layers, or the network itself.
         train_data, val_data: data sets; the training images resized and kept in memory, the others as they are.
         predictor: the network with all that prediction needs.
@@ -49,7 +48,7 @@ class Learner:
         self.net = _build(settings, len(self.train_data.classes)).to(device=self.device)
         check_channels(settings, self.net, self.train_data)
         check_one_size(settings, self.train_data)
-        self.convention, taken = convention_for(settings, self.net, self.train_data)
+        self.preprocessing, taken = preprocessing_for(settings, self.net, self.train_data)
         self.class_weights = loss_weights(settings.class_weights, self.train_data)
         for remark in (note, taken, *self.train_data.notes):  # some notes come when the first mask is read
             if remark:
@@ -113,9 +112,10 @@ class Learner:
         return [self._load(self.second_data, number)[1]] if self.second_data else []
 
     def _load(self, dataset: Any, number: int) -> tuple[Array, Array]:
+        seen = self.preprocessing
         x, target = data.load_batch(
             dataset, self._indices(number), augmentation=self.augmentation, seed=self.settings.seed, step=number,
-            mean=self.convention.mean, scale=self.convention.scale, channel_order=self.convention.channel_order,
+            mean=seen.mean, scale=seen.scale, channel_order=seen.channel_order,
         )
         return to_device(x, self.device), to_device(target, self.device)
 
@@ -165,10 +165,8 @@ class Learner:
 
     def meta(self) -> dict[str, Any]:
         """All that prediction needs beside the weights."""
-        size = self.settings.size
         return {"classes": list(self.train_data.classes), "palette": self.train_data.palette.tolist(),
-                **meta_of(self.convention), "ignore_index": data.VOID,
-                "size": list(size) if size else None, "seed": self.settings.seed}
+                **self.preprocessing.meta(), "ignore_index": data.VOID, "seed": self.settings.seed}
 
     def description(self) -> dict[str, Any]:
         """What run.json says beside the settings."""

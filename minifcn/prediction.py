@@ -17,43 +17,13 @@ import numpy as np
 
 from . import ops
 from .arrays import to_device, to_numpy
-from .data import VOID, Sample, read_image, reordered, resize_image, to_batch
+from .data import read_image
 from .fusion import fuse
 from .graph import Graph
 from .models import check_segments
 from .ops.check import Array
+from .preprocessing import Preprocessing
 from .weights import load
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """What was done to each picture before the network saw it. The default passes pixels on as they are, 0..255.
-
-    Attributes:
-        mean, scale: one number a channel in `channel_order`, or one for all, x = (pixel - mean) * scale.
-        size: (H, W) that pictures were resized to, None for their own size.
-        channel_order: "RGB", or "BGR" for networks from Caffe.
-    """
-
-    mean: tuple[float, ...] = (0.0,)
-    scale: tuple[float, ...] = (1.0,)
-    size: tuple[int, int] | None = None
-    channel_order: str = "RGB"
-
-    @classmethod
-    def from_meta(cls, meta: dict[str, Any]) -> "Preprocessing":
-        """As a checkpoint's meta data have it."""
-        size = meta.get("size")
-        return cls(tuple(meta.get("mean", cls.mean)), tuple(meta.get("scale", cls.scale)),
-                   tuple(size) if size else None, meta.get("channel_order", cls.channel_order))
-
-    def __call__(self, image: Array, dtype: Any) -> Array:
-        """image (H, W, C), RGB first -> x (1, C, H or size, W or size)."""
-        if self.size is not None:
-            image = resize_image(image, self.size)
-        blank = np.full(image.shape[:2], VOID, np.uint8)
-        mean, scale = (reordered(numbers, self.channel_order) for numbers in (self.mean, self.scale))
-        return to_batch([Sample(image, blank, "image")], mean, scale, dtype, self.channel_order)[0]
 
 
 @dataclass

@@ -1,12 +1,14 @@
 """What a training needs before its first iteration: data that fit its network, weights to start from, statistics."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from . import data
 from .data import Dataset
-from .published import Convention, load_streams, told
+from .preprocessing import Preprocessing
+from .published import load_streams, told
 from .settings import Settings
 from .shapes import input_channels
 
@@ -59,17 +61,18 @@ def check_one_size(settings: Settings, dataset: Dataset) -> None:
                              f"Set --size HxW or --crop HxW, or use --batch-size 1.")
 
 
-def convention_for(settings: Settings, net: Any, dataset: Dataset) -> tuple[Convention, str]:
+def preprocessing_for(settings: Settings, net: Any, dataset: Dataset) -> tuple[Preprocessing, str]:
     """How pictures are prepared for the network, which is given its weights on the way if there are any to load.
 
     Also returns what is to be said about these weights, "" if there are none.
     """
     if not settings.weights:
         mean, std = data.channel_statistics(dataset, STATISTICS_FROM)
-        return Convention(tuple(mean.tolist()), tuple((1 / np.maximum(std, 1.0)).tolist())), ""
+        return Preprocessing(tuple(mean.tolist()), tuple((1 / np.maximum(std, 1.0)).tolist()), settings.size), ""
     paths = (settings.weights,) if isinstance(settings.weights, str) else settings.weights
     loaded = load_streams(net, paths, new=settings.new_layers)
-    return loaded.convention.completed(dataset.published_mean, dataset.has_colors), told(loaded, " and ".join(paths))
+    found = loaded.preprocessing.completed(dataset.published_mean, dataset.has_colors)
+    return replace(found, size=settings.size), told(loaded, " and ".join(paths))
 
 
 def loss_weights(kind: str, dataset: Dataset) -> list[float] | None:

@@ -9,8 +9,8 @@ Files: .caffemodel (see `caffe.py`), torchvision's VGG-16 as .safetensors or .pt
 of this package, whose weights go from FCN-32s to FCN-16s to FCN-8s in this way. Where published files are found is
 written in docs/published.md.
 
-Weights are of use only to a network that sees what they were trained on: colours in their order, their mean subtracted,
-in their scale. That is the file's `Convention`; training goes by it and writes it into its checkpoints.
+How pictures must be prepared for these weights comes with them (see `preprocessing.py`); training goes by it and writes
+it into its checkpoints.
 """
 
 import os
@@ -19,42 +19,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .caffe import read_caffemodel
-from .data import DESCRIPTIONS, VOID, reordered
+from .data import DESCRIPTIONS, VOID
 from .graph import Graph
 from .models import MODELS, build
 from .models.fcn_nyud import with_depth
 from .ops.check import Array
 from .prediction import checkpoint_of
+from .preprocessing import Preprocessing
 from .surgery import transplant
 from .torchvision import read_torchvision
 from .weights import OPTIMIZER, is_checkpoint, read_checkpoint, save
-
-IMAGENET_MEAN = (122.67892, 116.66877, 104.00699)  # red first: what the FCN papers subtract before networks from Caffe
-
-
-class Convention(NamedTuple):
-    """What a network wants to see: x = (pixel - mean) * scale, pixels 0..255.
-
-    Attributes:
-        mean, scale: one number a channel, red first, or one for all; mean (): the file does not say, so it is the data
-            set's published one, or IMAGENET_MEAN.
-        channel_order: "RGB", or "BGR" for networks from Caffe.
-    """
-
-    mean: tuple[float, ...] = ()
-    scale: tuple[float, ...] = (1.0,)
-    channel_order: str = "RGB"
-
-
-    def completed(self, mean: tuple[float, ...] | None = None, has_colors: bool = True) -> "Convention":
-        """With what a file leaves open and the data say: the mean; and where no colours are (HHA), none is turned."""
-        return Convention(self.mean or mean or IMAGENET_MEAN, self.scale, self.channel_order if has_colors else "RGB")
 
 
 class Loaded(NamedTuple):
     """What `load_published` did, by dotted names, and how pictures must be prepared from now on."""
 
-    convention: Convention
+    preprocessing: Preprocessing
     copied: tuple[str, ...]  # of the network: now the file's numbers
     dropped: tuple[str, ...]  # of the file: the network has no such layer, or is to start anew there
     untouched: tuple[str, ...]  # of the network: as they were, which for new score layers is zero
@@ -80,7 +60,7 @@ def load_published(
     another shape: which, expected, found.
     Source: the FCN authors' surgery.py and solve.py.
     """
-    arrays, convention = read_published(path)
+    arrays, preprocessing = read_published(path)
     if "conv1_1_bgrd.weight" in net.state() and "conv1_1.weight" in arrays:
         arrays = with_depth(arrays)  # colour's weights for a network of colour and depth
     new = set(new)
@@ -93,7 +73,7 @@ def load_published(
         width = (net.architecture or {}).get("width", 1.0)
         hint = "" if width == 1 else f" The network has width {width:g}; published weights fit width 1."
         raise ValueError(f"load_published: expected layers of {Path(path).name} to fit, got: {error}{hint}") from error
-    return Loaded(convention, done.copied, done.dropped, done.untouched)
+    return Loaded(preprocessing, done.copied, done.dropped, done.untouched)
 
 
 def load_streams(net: Graph, paths: Sequence[str | os.PathLike], *, new: Iterable[str] = ()) -> Loaded:
@@ -115,7 +95,7 @@ def load_streams(net: Graph, paths: Sequence[str | os.PathLike], *, new: Iterabl
         net.load(before)  # all or nothing
         raise
     copied = tuple(name for part in done for name in part.copied)
-    return Loaded(_joined([part.convention for part in done]), copied,
+    return Loaded(_joined([part.preprocessing for part in done]), copied,
                   tuple(name for part in done for name in part.dropped),
                   tuple(name for name in before if name not in copied))
 
@@ -132,7 +112,7 @@ def convert(
         model: the network, one of `minifcn.models.MODELS`; `options` are its builder's.
         data: what it was trained for, one of `minifcn.data.DESCRIPTIONS`: names, colours, number of classes and mean.
 
-    Returns what was loaded; its convention has a mean in any case. Raises as `load_published`, and ValueError for an
+    Returns what was loaded; its preprocessing has a mean in any case. Raises as `load_published`, and ValueError for an
     unknown model or data set.
     """
     if data is not None and data not in DESCRIPTIONS:
@@ -142,47 +122,35 @@ def convert(
     two_heads = model in MODELS and MODELS[model].heads > 1  # whose numbers of classes are the model's own
     net = build(model, **options, **({"num_classes": len(known.classes)} if known and not two_heads else {}))
     loaded = load_published(net, path, new=new)
-    convention = loaded.convention.completed(*(known.mean, known.has_colors) if known else ())
-    meta = meta_of(convention) | {"ignore_index": VOID, "source": Path(path).name}
+    preprocessing = loaded.preprocessing.completed(*(known.mean, known.has_colors) if known else ())
+    meta = preprocessing.meta() | {"ignore_index": VOID, "source": Path(path).name}
     if known:
         meta |= {"classes": list(known.classes), "palette": known.palette.tolist()}
         meta |= {"output": net.outputs[known.head]} if two_heads else {}
     save(out, net, **meta)
-    return loaded._replace(convention=convention)
+    return loaded._replace(preprocessing=preprocessing)
 
 
-def read_published(path: str | os.PathLike) -> tuple[dict[str, Array], Convention]:
-    """The arrays in a file by dotted name ("conv1_1.weight"), and what its network wants to see. Raises as above."""
+def read_published(path: str | os.PathLike) -> tuple[dict[str, Array], Preprocessing]:
+    """The arrays in a file by dotted name ("conv1_1.weight"), and how its pictures are prepared.
+
+    Raises as `load_published`.
+    """
     path = checkpoint_of(path)
     if path.suffix == ".caffemodel":
         layers = read_caffemodel(path)
         kinds = ("weight", "bias")
         arrays = {f"{layer}.{kinds[k] if k < 2 else f'blob{k}'}": blob
                   for layer, blobs in layers.items() for k, blob in enumerate(blobs)}
-        return arrays, Convention(channel_order="BGR")
+        return arrays, Preprocessing(mean=(), channel_order="BGR")
     if path.suffix in (".pth", ".pt") or (path.suffix == ".safetensors" and not is_checkpoint(path)):
         arrays, mean, scale = read_torchvision(path)
-        return arrays, Convention(mean, scale)
+        return arrays, Preprocessing(mean, scale)
     if path.suffix != ".safetensors" and path.is_file() and not is_checkpoint(path):
         raise ValueError(f"load_published: expected a .caffemodel, .safetensors or .pth file, got {path}. "
                          f"Give one of these.")
     tensors, meta = read_checkpoint(path)
-    return {name: a for name, a in tensors.items() if not name.startswith(OPTIMIZER)}, convention_of(meta)
-
-
-def convention_of(meta: dict[str, Any]) -> Convention:
-    """What a checkpoint's meta data say."""
-    order = meta.get("channel_order", "RGB")
-    mean, scale = (reordered(tuple(meta.get(name, default)), order) for name, default in (("mean", (0.0,)),
-                                                                                          ("scale", (1.0,))))
-    return Convention(mean, scale, order)
-
-
-def meta_of(convention: Convention) -> dict[str, Any]:
-    """The meta data that say so: mean and scale in the network's own order of channels."""
-    order = convention.channel_order
-    return {"mean": list(reordered(convention.mean, order)), "scale": list(reordered(convention.scale, order)),
-            "channel_order": order}
+    return {name: a for name, a in tensors.items() if not name.startswith(OPTIMIZER)}, Preprocessing.from_meta(meta)
 
 
 def told(loaded: Loaded, path: str | os.PathLike) -> str:
@@ -206,12 +174,11 @@ def _check_names(new: set[str], net: Graph) -> None:
                          f"got {', '.join(sorted(new - own))}. Correct the name.")
 
 
-def _joined(conventions: list[Convention]) -> Convention:
+def _joined(parts: list[Preprocessing]) -> Preprocessing:
     """Of streams whose images come as one, three channels after three. Only the first is one of colours."""
-    means = [convention.mean for convention in conventions]
-    mean = tuple(number for m in means for number in m) if all(len(m) == 3 for m in means) else ()
-    scale = tuple(number for c in conventions for number in (c.scale * 3 if len(c.scale) == 1 else c.scale))
-    return Convention(mean, scale, conventions[0].channel_order)
+    mean = tuple(number for part in parts for number in part.mean) if all(len(part.mean) == 3 for part in parts) else ()
+    scale = tuple(number for part in parts for number in (part.scale * 3 if len(part.scale) == 1 else part.scale))
+    return Preprocessing(mean, scale, parts[0].size, parts[0].channel_order)
 
 
 def _check_missing(net: Graph, given: list[str], new: set[str], suffix: str, path: str | os.PathLike) -> None:

@@ -28,7 +28,7 @@ RUNGS = (
     {"models", "optim"},
     {"testing", "gradients"},
     {"data", "metrics", "trimap", "pictures", "progress", "interrupt"},
-    {"weights", "gradcheck", "caffe", "torchvision"},
+    {"weights", "gradcheck", "caffe", "torchvision", "preprocessing"},
     {"training", "learner", "preparation", "runs", "evaluation", "prediction", "published", "explain"},
     {"cli", "__main__"},
     {"tutorials"},

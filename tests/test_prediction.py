@@ -7,7 +7,8 @@ from PIL import Image
 import minifcn
 from minifcn import Graph, ops
 from minifcn.layers import BatchNorm2d, Conv2d, Dropout
-from minifcn.prediction import Predictor, Preprocessing, checkpoint_of, evaluation_mode
+from minifcn.prediction import Predictor, checkpoint_of, evaluation_mode
+from minifcn.preprocessing import Preprocessing
 
 
 def random_net(rng, **options):

@@ -7,8 +7,9 @@ import minifcn
 from minifcn.data import DESCRIPTIONS, Dataset, Sample
 from minifcn.models import build
 from minifcn.prediction import Predictor
-from minifcn.preparation import convention_for
-from minifcn.published import Convention, convert, load_published, load_streams
+from minifcn.preparation import preprocessing_for
+from minifcn.preprocessing import Preprocessing
+from minifcn.published import convert, load_published, load_streams
 from minifcn.settings import Settings
 
 SMALL = {"width": 1 / 64}
@@ -56,11 +57,11 @@ def test_late_fusion_starts_from_two_networks(tmp_path, written):
         np.testing.assert_array_equal(net[f"{layer}color"].weight.data, color[layer].weight.data)
         np.testing.assert_array_equal(net[f"{layer}hha"].weight.data, hha[layer].weight.data)
     assert done.untouched == ("upscore.weight",)
-    assert done.convention == Convention((), (1.0, 1.0, 1.0) * 2, "BGR")
+    assert done.preprocessing == Preprocessing((), (1.0, 1.0, 1.0) * 2, None, "BGR")
     minifcn.save(tmp_path / "color.safetensors", color, mean=[3, 2, 1], channel_order="BGR")
     minifcn.save(tmp_path / "hha.safetensors", hha, mean=[4, 5, 6], scale=[1, 2, 3])
     done = load_streams(net, [tmp_path / "color.safetensors", tmp_path / "hha.safetensors"])
-    assert done.convention == Convention((1, 2, 3, 4, 5, 6), (1.0, 1.0, 1.0, 1, 2, 3), "BGR")
+    assert done.preprocessing == Preprocessing((1, 2, 3, 4, 5, 6), (1.0, 1.0, 1.0, 1, 2, 3), None, "BGR")
 
 
 def test_late_fusion_all_or_nothing(tmp_path, written):
@@ -89,7 +90,7 @@ def test_as_the_authors_prepare_rooms(tmp_path, written, rng, kind, model, mean,
     source = network(model, 1, num_classes=40)
     path = written(source, "net")
     done = convert(path, tmp_path / "net.safetensors", model, data=kind, **SMALL)
-    assert done.convention == Convention(mean, (1.0,), order)
+    assert done.preprocessing == Preprocessing(mean, (1.0,), None, order)
     image = rng.integers(1, 256, (20, 24, len(mean))).astype(np.float32)
     colors = [image[..., 2::-1]] if kind != "nyud-hha" else [image[..., :3]]
     averages = [*mean[2::-1], *mean[3:]] if kind != "nyud-hha" else mean
@@ -97,13 +98,13 @@ def test_as_the_authors_prepare_rooms(tmp_path, written, rng, kind, model, mean,
     xs = (x[:, :3], x[:, 3:]) if len(mean) == 6 else (x,)
     expected = source.eval().forward(*xs)[0]
     found = Predictor.open(tmp_path / "net.safetensors").scores(image)
-    assert abs(found - expected).max() < 1e-5 * abs(expected).max()
+    assert abs(found - expected).max() < 1e-4 * abs(expected).max()  # fused, perhaps by Winograd
 
     rooms = Dataset(kind, DESCRIPTIONS[kind].classes, DESCRIPTIONS[kind].palette, "train")
     rooms.published_mean, rooms.has_colors = DESCRIPTIONS[kind].mean, DESCRIPTIONS[kind].has_colors
     settings = Settings(iterations=1, weights=str(path))
-    trained, said = convention_for(settings, build(model, num_classes=40, **SMALL), rooms)
-    assert trained == Convention(mean, (1.0,), order)
+    trained, said = preprocessing_for(settings, build(model, num_classes=40, **SMALL), rooms)
+    assert trained == Preprocessing(mean, (1.0,), None, order)
     assert f"weights from {path}" in said
 
 

@@ -25,7 +25,7 @@ def vgg(rng):
             for theirs, ours in names.items() for kind in ("weight", "bias")}
 
 
-def test_names_and_convention(tmp_path, vgg):
+def test_names_and_preprocessing(tmp_path, vgg):
     save_file(vgg, tmp_path / "vgg16.safetensors")
     net = build("vgg16", width=1 / 64)
     done = load_published(net, tmp_path / "vgg16.safetensors")
@@ -35,10 +35,10 @@ def test_names_and_convention(tmp_path, vgg):
         np.testing.assert_array_equal(net[name].weight.data, vgg[f"classifier.{number}.weight"])
         np.testing.assert_array_equal(net[name].bias.data, vgg[f"classifier.{number}.bias"])
     assert done.untouched == done.dropped == ()
-    assert done.convention.channel_order == "RGB"
+    assert done.preprocessing.channel_order == "RGB"
     pixel = np.array([10, 100, 200])
     expected = (pixel / 255 - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)
-    np.testing.assert_allclose((pixel - done.convention.mean) * done.convention.scale, expected)
+    np.testing.assert_allclose((pixel - done.preprocessing.mean) * done.preprocessing.scale, expected)
 
 
 def test_it_starts_an_fcn(tmp_path, vgg):

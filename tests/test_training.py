@@ -182,8 +182,8 @@ def test_settings_reach_the_optimizer_and_the_loss(scenes):
     np.testing.assert_allclose(learner.loss.weight, 1 / np.log(1.02 + share))
     x, target = learner.batch(0)
     pixels = np.concatenate([sample.image.reshape(-1, 3) for sample in learner.train_data])
-    np.testing.assert_allclose(learner.convention.mean, pixels.mean(axis=0))
-    np.testing.assert_allclose(learner.convention.scale, 1 / pixels.std(axis=0))
+    np.testing.assert_allclose(learner.preprocessing.mean, pixels.mean(axis=0))
+    np.testing.assert_allclose(learner.preprocessing.scale, 1 / pixels.std(axis=0))
     assert (x.shape, x.dtype, target.shape) == ((2, 3, 32, 48), np.float32, (2, 32, 48))
 
 

@@ -9,8 +9,9 @@ import minifcn
 from minifcn import cli, training
 from minifcn.learner import Learner
 from minifcn.models import build
+from minifcn.preprocessing import Preprocessing
 from minifcn.progress import Progress
-from minifcn.published import Convention, Loaded, load_published, told
+from minifcn.published import Loaded, load_published, told
 from minifcn.settings import Settings
 from minifcn.weights import read_checkpoint
 
@@ -50,7 +51,7 @@ def test_a_new_stage_begins_with_the_scores_of_the_last(scenes, tmp_path, quick)
     before, after = (Learner(Settings(**shared, model=model, weights=str(tmp_path / "32s")), Progress())
                      for model in ("fcn32s", "fcn16s"))
     image = before.val_data[0].image
-    assert before.convention == after.convention  # pictures are prepared as the first stage saw them
+    assert before.preprocessing == after.preprocessing  # pictures are prepared as the first stage saw them
     coarse, fine = (dict(learner.net.eval().walk(learner.batch(0)[0])) for learner in (before, after))
     np.testing.assert_array_equal(coarse["score_fr"], fine["score_fr"])
     assert not fine["score_pool4"].any()
@@ -70,10 +71,10 @@ def test_depth_is_made_from_the_weights_for_colour(tmp_path):
 
 
 def test_told():
-    loaded = Loaded(Convention(), ("a.weight", "a.bias", "b.weight"), (), ("c.weight", "c.bias"))
+    loaded = Loaded(Preprocessing(), ("a.weight", "a.bias", "b.weight"), (), ("c.weight", "c.bias"))
     assert told(loaded, "run") == "weights from run: a, b; as initialised: c"
     many = tuple(f"layer{k}.weight" for k in range(7))
-    assert told(Loaded(Convention(), many, ("z.weight",), ()), "f") == (
+    assert told(Loaded(Preprocessing(), many, ("z.weight",), ()), "f") == (
         "weights from f: 7 layers, layer0 to layer6; not wanted: z")
 
 

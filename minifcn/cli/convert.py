@@ -41,13 +41,14 @@ def run(arguments: argparse.Namespace) -> int:
         loaded = convert(arguments.weights, arguments.out, arguments.model, data=arguments.data,
                          new=arguments.new_layers, **options)
     if arguments.json:
-        print_json({"out": arguments.out} | loaded._asdict() | {"convention": loaded.convention._asdict()})
+        facts = loaded._asdict() | {"preprocessing": loaded.preprocessing.meta()}
+        print_json({"out": arguments.out} | facts)
         return 0
     print(f"{arguments.weights} -> {arguments.out}: {len(loaded.copied)} arrays by name")
     if loaded.untouched:
         print(f"not in the file, as the network starts: {', '.join(loaded.untouched)}")
     if loaded.dropped:
         print(f"of the file, not in the network: {', '.join(loaded.dropped)}")
-    order, mean = loaded.convention.channel_order, loaded.convention.mean
+    order, mean = loaded.preprocessing.channel_order, loaded.preprocessing.mean
     print(f"it sees {order}, with the mean {', '.join(f'{number:g}' for number in mean)} (red first) subtracted")
     return 0

@@ -41,11 +41,11 @@ def test_vgg16(tmp_path, rng):
             nn.init.kaiming_normal_(parameter)  # so that what comes in is seen in what comes out
     torch.save(theirs.state_dict(), tmp_path / "vgg16.pth")
     ours = build("vgg16", num_classes=10, width=1 / 64)
-    convention = load_published(ours, tmp_path / "vgg16.pth").convention
+    seen = load_published(ours, tmp_path / "vgg16.pth").preprocessing
     image = rng.integers(0, 256, (224, 224, 3)).astype(np.uint8)
     blank = np.full(image.shape[:2], 255, np.uint8)
-    x, _ = to_batch([Sample(image, blank, "image")], convention.mean, convention.scale,
-                    channel_order=convention.channel_order)
+    x, _ = to_batch([Sample(image, blank, "image")], seen.mean, seen.scale,
+                    channel_order=seen.channel_order)
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     with torch.no_grad():
         seen = ((torch.from_numpy(image) / 255 - mean) / std).permute(2, 0, 1)[None]
