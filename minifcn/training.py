@@ -7,6 +7,7 @@ One iteration is in `minifcn.learner`; the files of a run are in `minifcn.runs`.
 
 import contextlib
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -85,7 +86,10 @@ def _started(settings: Settings | None, folder: RunFolder, overwrite: bool, prog
 def _resumed(folder: RunFolder, progress: Progress) -> "Training":
     """The run in `folder`, as its last checkpoint left it."""
     info = folder.read_info()
-    learner = Learner(Settings.from_json(info["settings"]), progress)
+    settings = Settings.from_json(info["settings"])
+    if settings.weights and folder.last.is_file():  # they are in there by now, and the file may be gone
+        settings = replace(settings, weights=str(folder.last), new_layers=())
+    learner = Learner(settings, progress)
     learner.iterations = info["iterations"]
     training = Training(learner, folder, progress)
     training.restore()
