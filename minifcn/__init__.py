@@ -58,6 +58,7 @@ _HOMES = {
     "predict": "prediction",
     "save": "weights",
     "load": "weights",
+    "load_published": "published",
     "check_gradients": "testing",
     "check_adjoint": "testing",
     "tie_free": "testing",
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from .graph import Graph
     from .layers import Parameter
     from .prediction import predict
+    from .published import load_published
     from .rarefaction import rarefy
     from .settings import Settings
     from .surgery import convolutionalize, transplant
