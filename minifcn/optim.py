@@ -1,4 +1,4 @@
-"""Optimisers: how a gradient becomes a step; and learning-rate policies: how large it is at which iteration.
+"""Optimisers: how a gradient becomes a step. How large it is at which iteration: `minifcn.policies`.
 
     optimizer = SGD(net.parameters(), lr=1e-3)
     policy = Poly(lr=1e-3, power=0.9, max_iterations=1000)
@@ -13,15 +13,18 @@ network files: there biases learn twice as fast and do not decay.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .kernels import array_module, kernels_for
 from .layers.base import Array, Parameter
+from .policies import Fixed, Poly, Step
 
-Arrays, Rates = list[Any], list[float]
+__all__ = ["SGD", "Adam", "Fixed", "Optimizer", "Poly", "Step"]
+
+Arrays = list[Any]
+Rates = list[float]
 
 
 class Optimizer:
@@ -58,6 +61,7 @@ class Optimizer:
         moving = {name: p for name, p in self.parameters.items() if p.trains and p.grad is not None}
         for name, p in moving.items():
             _check_ready(who, name, p)
+            _check_alike(who, name, p, [self._memory[f"{slot}.{name}"] for slot in self.slots])
         self._begin_step()
         for dtype in dict.fromkeys(p.data.dtype for p in moving.values()):  # of nearly every network there is but one
             alike = {name: p for name, p in moving.items() if p.data.dtype == dtype}
@@ -186,58 +190,6 @@ class Adam(Optimizer):
         self.steps = int(state["step"][0])
 
 
-# Learning-rate policies, by Caffe's formulas and names. A policy is called with the number of iterations made before
-# this one, so the first asks for policy(0).
-
-
-@dataclass(frozen=True)
-class Fixed:
-    """The same learning rate at every iteration."""
-
-    lr: float
-
-    def __post_init__(self) -> None:
-        _check_positive(self)
-
-    def __call__(self, iteration: int) -> float:
-        return self.lr
-
-
-@dataclass(frozen=True)
-class Step:
-    """lr * gamma^floor(iteration / step_size): a jump down every `step_size` iterations."""
-
-    lr: float
-    gamma: float
-    step_size: int
-
-    def __post_init__(self) -> None:
-        _check_positive(self)
-
-    def __call__(self, iteration: int) -> float:
-        return self.lr * self.gamma ** (iteration // self.step_size)
-
-
-@dataclass(frozen=True)
-class Poly:
-    """lr * (1 - iteration / max_iterations)^power: a smooth way down to 0, where it stays."""
-
-    lr: float
-    power: float
-    max_iterations: int
-
-    def __post_init__(self) -> None:
-        _check_positive(self)
-
-    def __call__(self, iteration: int) -> float:
-        return self.lr * max(0.0, 1 - iteration / self.max_iterations) ** self.power
-
-
-def _check_positive(policy: Fixed | Step | Poly) -> None:
-    for name, value in vars(policy).items():
-        _check(type(policy).__name__, name, value, "above 0", value > 0)
-
-
 def _check(who: str, name: str, value: object, wanted: str, fits: bool) -> None:
     """`fits`, and all numbers are finite. Raises ValueError otherwise."""
     values = value if isinstance(value, (tuple, list)) else (value,)
@@ -253,3 +205,9 @@ def _check_ready(who: str, name: str, p: Parameter) -> None:
     if p.prepared is not None or not getattr(p.data.flags, "writeable", True):  # CuPy's arrays have no such flag
         raise RuntimeError(f"{who}: expected parameters that can be changed, got {name!r}, which is read-only. "
                            f"Call unfreeze() on the network before training.")
+
+
+def _check_alike(who: str, name: str, p: Parameter, memory: list[Array]) -> None:
+    if any(array.dtype != p.data.dtype for array in memory):
+        raise ValueError(f"{who}: expected {name!r} as {memory[0].dtype}, as it was when the optimiser was made, got "
+                         f"{p.data.dtype}. Make the optimiser after the network is converted.")

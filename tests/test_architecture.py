@@ -21,7 +21,7 @@ TUTORIALS = ROOT / "tutorials"
 # A room is a module or folder right below minifcn/. It may import rooms of its own rung and of those listed before it.
 RUNGS = (
     {"kernels"},
-    {"arrays", "files", "settings", "recipes"},
+    {"arrays", "files", "policies", "settings", "recipes"},
     {"ops", "init"},
     {"layers"},
     {"graph", "wiring", "coordinates", "cutting", "fusion", "rarefaction", "surgery", "shapes"},
@@ -38,7 +38,8 @@ RUNG = {room: height for height, rooms in enumerate(RUNGS) for room in rooms}
 # Beside the line: these know nothing of networks, so that each can be read, and used, alone.
 MAY_ONLY_IMPORT = {
     "init": set(),
-    "optim": {"arrays", "kernels", "layers", "ops"},
+    "optim": {"arrays", "kernels", "layers", "ops", "policies"},
+    "policies": set(),
     "files": set(),
     "settings": set(),
     "recipes": set(),
@@ -54,7 +55,8 @@ MAY_ONLY_IMPORT = {
 
 # Written by hand means: from NumPy and Python alone. (CuPy comes in with the arrays; nobody else imports it.)
 BY_HAND = {"kernels", "arrays", "ops", "init", "layers", "graph", "wiring", "coordinates", "cutting", "fusion",
-           "rarefaction", "surgery", "shapes", "models", "optim", "metrics", "testing", "gradients"}
+           "rarefaction", "surgery", "shapes", "models", "optim", "policies", "metrics", "testing",
+           "gradients"}
 KERNELS_MAY_ADD = {"cpu": {"numba", "llvmlite", "filelock"}, "cuda": {"cupy"}}
 
 Import = namedtuple("Import", "file line room ours target")  # target: a room if it is ours, else a package

@@ -337,3 +337,14 @@ def test_policies_check_their_settings(make, good):
         for value in (0, -1, math.nan, math.inf):
             with pytest.raises(ValueError, match=f"{make.__name__}: expected {name} above 0, got {value}"):
                 make(**(good | {name: value}))
+
+
+@pytest.mark.parametrize("make", [SGD, Adam])
+def test_a_network_converted_after_its_optimiser_was_made(make):
+    p = Parameter(np.ones(3, np.float32))
+    optimizer = make({"w": p}, lr=0.1)
+    p.replace(np.ones(3))
+    p.grad = np.ones(3)
+    with pytest.raises(ValueError, match=r"step: expected 'w' as float32, as it was when the optimiser was made"):
+        optimizer.step()
+    np.testing.assert_array_equal(p.data, np.ones(3))

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from minifcn import cli, models, training
+from minifcn import cli, models, optim, training
 from minifcn.data import open_dataset
 from minifcn.learner import Learner
 from minifcn.progress import Progress
@@ -91,6 +91,8 @@ def learner(scenes, **given):
             "iterations": 4, "device": "cpu", "winograd": False}
     made = Learner(Settings(**base | given), Progress())
     made.net.to(dtype=np.float64)
+    settings = made.settings
+    made.optimizer = optim.SGD(made.net.parameters(), settings.lr, settings.momentum, settings.weight_decay)
     scores = made.net["score_fr"].weight.data
     scores[...] = np.random.default_rng(0).normal(0, 0.1, scores.shape)
     batch = made.batch
