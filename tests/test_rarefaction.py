@@ -34,7 +34,7 @@ from minifcn.layers import (
 from minifcn.layers._dilated_avg_pool import DilatedAvgPool2d
 from minifcn.ops.geometry import Padding
 from minifcn.rarefaction import spread
-from minifcn.shapes import shapes_of
+from minifcn.shapes import follow
 from minifcn.testing import check_gradients
 
 
@@ -103,7 +103,8 @@ def test_other_tools_read_a_rarefied_network(name):
     """Its shapes, and where its pixels lie: at the places of the network's, and one by one between them."""
     net = chain(*LATTICES[name])
     dense = rarefy(net)
-    assert shapes_of(dense, (23, 26), batch=2)[dense.outputs[0]] == dense(image(23, 26)).shape
+    x = image(23, 26)
+    assert follow(dense, [x.shape])[dense.outputs[0]] == dense(x).shape
     before, after = coordinate_map(net, net.outputs[0]), coordinate_map(dense, dense.outputs[0])
     strides = spread(net).spacing
     assert [scale for scale, _ in before] == [Fraction(1, f) for f in strides]
