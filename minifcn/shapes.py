@@ -118,7 +118,7 @@ def _avg_pool(layer: layers.AvgPool2d, shape: Shape) -> tuple[Shape, ...]:
 
 @output_shapes.register
 def _dilated_avg_pool(layer: DilatedAvgPool2d, shape: Shape) -> tuple[Shape, ...]:
-    view = windows("avg_pool2d", shape[2:], layer.kernel_size, layer.stride, layer.reach, layer.dilation)
+    view = windows("avg_pool2d", _size(shape), layer.kernel_size, layer.stride, layer.reach, layer.dilation)
     return ((*shape[:2], view.oh, view.ow),)
 
 
