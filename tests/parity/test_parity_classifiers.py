@@ -67,9 +67,9 @@ def inception(p, name, x, padded):
             conv(p, f"{name}/3x3", conv(p, f"{name}/3x3_reduce", x), padding=padded),
             conv(p, f"{name}/5x5", conv(p, f"{name}/5x5_reduce", x), padding=2 * padded),
             conv(p, f"{name}/pool_proj", F.max_pool2d(x, 3, 1, padded))]
-    h = ways[2].shape[2]
+    h, w = ways[2].shape[2:]
     cut = [(way.shape[2] - h) // 2 for way in ways]  # without padding, all are centred on what the 5x5 sees
-    return torch.cat([way[:, :, c : c + h, c : c + h] for way, c in zip(ways, cut, strict=True)], 1)
+    return torch.cat([way[:, :, c : c + h, c : c + w] for way, c in zip(ways, cut, strict=True)], 1)
 
 
 def fcn_alexnet(p, x, padding):
