@@ -38,6 +38,16 @@ def test_it_is_an_array_like_any_other(dtype, shape):
     assert not memory.zeros(shape, dtype).any()
 
 
+@pytest.mark.parametrize("shape", [SIZE, (3, 5), (1, 1, 7)])
+def test_workspace_is_always_aligned(shape):
+    arrays = [memory.workspace(shape, np.float64) for _ in range(8)]
+    assert {address(array) % memory.ALIGNMENT for array in arrays} == {0}
+    for number, array in enumerate(arrays):
+        assert array.shape == shape
+        array[...] = number
+    assert all((array == number).all() for number, array in enumerate(arrays))  # no two share memory
+
+
 def test_a_buffer_is_used_again():
     array = memory.empty(SIZE, np.float32)
     place = address(array)

@@ -10,7 +10,16 @@ import pytest
 
 from minifcn.kernels.cpu import _processor
 from minifcn.kernels.cpu._compile import compiled
-from minifcn.kernels.cpu._micro_kernel import MOST_ROWS, VECTORS, at, multiply_tile
+from minifcn.kernels.cpu._micro_kernel import (
+    MOST_ROWS,
+    SLOT,
+    VECTORS,
+    at,
+    multiply_columns,
+    multiply_columns_narrow,
+    multiply_tile,
+    multiply_tile_and_fetch,
+)
 
 ALL, HALF = MOST_ROWS, MOST_ROWS // 2
 
@@ -44,6 +53,47 @@ def test_product(dtype, k, rows, add, packed):
     product(rows, add, k, a.reshape(-1), a_row, a_k, b.reshape(-1), b.shape[1], c.reshape(-1), c.shape[1])
     np.testing.assert_allclose(c, expected, rtol=0, atol=2e-5 if dtype == np.float32 else 1e-13)
     assert np.array_equal(c[:, width:], expected[:, width:])  # nothing beside the block is touched
+
+
+@compiled
+def packed_product(rows, add, k, a, b, c, narrow):
+    if narrow:
+        multiply_columns_narrow(rows, add, k, at(a, 0), at(b, 0), at(c, 0))
+    else:
+        multiply_columns(rows, add, k, at(a, 0), at(b, 0), at(c, 0))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("rows", range(1, MOST_ROWS + 1))
+@pytest.mark.parametrize("add", [True, False])
+@pytest.mark.parametrize("narrow", [True, False])
+def test_product_of_packed_blocks(dtype, rows, add, narrow):
+    rng = np.random.default_rng(rows)
+    lanes = _processor.VECTOR_BITS // (8 * np.dtype(dtype).itemsize)
+    a = rng.standard_normal((37, SLOT)).astype(dtype)
+    b = rng.standard_normal((37, VECTORS * lanes)).astype(dtype)
+    c = rng.standard_normal((MOST_ROWS + 1, VECTORS * lanes)).astype(dtype)
+    written = slice(0, rows), slice(0, lanes if narrow else VECTORS * lanes)
+    expected = c.copy()
+    expected[written] = (a[:, :rows].T @ b)[:, written[1]] + (c[written] if add else 0)
+    packed_product(rows, add, 37, a.reshape(-1), b.reshape(-1), c.reshape(-1), narrow)
+    np.testing.assert_allclose(c, expected, rtol=0, atol=2e-5 if dtype == np.float32 else 1e-13)
+
+
+@compiled
+def product_and_fetch(k, a, b, c, ahead):
+    multiply_tile_and_fetch(ALL, k, at(a, 0), k, 1, at(b, 0), b.shape[0] // k, at(c, 0), c.shape[0] // ALL,
+                            at(b, ahead))
+
+
+@pytest.mark.parametrize("ahead", [0, 1 << 40])
+def test_what_is_fetched_ahead_changes_nothing_and_may_be_nobodys(ahead):
+    rng = np.random.default_rng(0)
+    width = VECTORS * _processor.LANES
+    a, b = (rng.standard_normal(shape).astype(np.float32) for shape in ((ALL, 5), (5, width)))
+    c = np.empty((ALL, width), np.float32)
+    product_and_fetch(5, a.reshape(-1), b.reshape(-1), c.reshape(-1), ahead)
+    np.testing.assert_allclose(c, a @ b, rtol=0, atol=2e-6)
 
 
 def test_nan_and_infinity_pass_through():
@@ -107,3 +157,17 @@ def test_other_processors_paths_give_the_same_numbers(bits):
         capture_output=True, text=True, check=True,
     )
     np.testing.assert_allclose(results, json.loads(here.stdout)[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("1024K\n", 1 << 20), ("2048K\n", 2 << 20), ("512K", 512 << 10), ("256K", 512 << 10),  # not below
+    ("12288K", 2 << 20),  # shared by several cores
+    ("4M", 1 << 20), ("", 1 << 20),  # not understood
+])
+def test_second_level_cache(tmp_path, text, expected):
+    (tmp_path / "size").write_text(text)
+    assert _processor.second_level_cache(tmp_path / "size") == expected
+
+
+def test_second_level_cache_of_a_system_that_does_not_say(tmp_path):
+    assert _processor.second_level_cache(tmp_path / "size") == 1 << 20

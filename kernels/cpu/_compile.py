@@ -27,7 +27,7 @@ import numba
 from numba.core.compiler_lock import global_compiler_lock
 
 from . import _notice as _notice  # begins to listen
-from ._processor import FEATURES, VECTOR_BITS
+from ._processor import FEATURES, SECOND_LEVEL, VECTOR_BITS
 
 # NaN and infinity keep their meaning, but a*b + c may be rounded once, and sums may be taken in another order.
 SUMS = {"reassoc", "contract", "nsz"}
@@ -98,7 +98,7 @@ def _homes() -> list[Path]:
 def fingerprint() -> str:
     """A hash of everything that the machine code depends on."""
     parts = [numba.__version__, llvmlite.__version__, llvmlite.binding.get_host_cpu_name(), str(VECTOR_BITS),
-             str(sorted(name for name, has in FEATURES.items() if has)), str(_boundscheck())]
+             str(SECOND_LEVEL), str(sorted(name for name, has in FEATURES.items() if has)), str(_boundscheck())]
     digest = hashlib.sha256("\n".join(parts).encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.name.encode() + path.read_bytes())

@@ -36,7 +36,7 @@ def grad_input(gy, weight, h, w, sh, sw, ph, pw, dh, dw, groups):
     parts = empty((sh * sw, n, channels * groups, rows, columns), gy.dtype)
     tables = _tables(form, o // groups, channels, *gy.shape[2:], kh, kw, rows, columns, sh, sw, ph, pw, dh, dw)
     for part, taps in zip(parts, tables, strict=True):
-        correlate(source.reshape(n, -1), form.channel * (o // groups), (form.pitch, 1), taps, weight.ravel(), kh * kw,
+        correlate(source.reshape(n, -1), form.channel * (o // groups), form.pitch, taps, weight.ravel(), kh * kw,
                   o // groups * channels * kh * kw, None, part, groups, relu=False)
     return _interleave(parts, h, w, sh, sw)
 

@@ -15,7 +15,7 @@ from ._direct_columns import MOST_TAPS, gather_columns, share, tile_width
 from ._direct_source import source_of, tap_offsets
 from ._micro_kernel import MOST_ROWS, add_rows, at
 from ._threads import parts_of, run
-from .memory import empty, zeros
+from .memory import empty, workspace, zeros
 
 MOST_TILES = 12  # of 32 pixels, in a block: the columns of a block take 384 KiB
 
@@ -35,8 +35,8 @@ def convolve(x, weight, bias, oh, ow, sh, sw, ph, pw, dh, dw, groups, relu):
     by_filters = o > n * oh * ow or n * tiles < 8
     count = o if by_filters else n * tiles
     parts = parts_of(count)
-    panels = empty((parts, MOST_TILES * MOST_TAPS * width), x.dtype)
-    edges = empty((parts, o * width), x.dtype)
+    panels = workspace((parts, MOST_TILES * MOST_TAPS * width), x.dtype)
+    edges = workspace((parts, o * width), x.dtype)
     run(_convolve, count, by_filters, source.reshape(n, -1), form.channel * channels, form.pitch, offsets,
         weight.reshape(o, -1), bias, y.reshape(n, o, oh * ow), ow, groups, relu, panels, edges)
     return y

@@ -13,13 +13,14 @@ half a megabyte a thread, and the padded input.
 from ._compile import compiled
 from ._direct_columns import MOST_TAPS, scatter_columns, share, tile_width
 from ._direct_source import layout, put_together, tap_offsets
-from ._micro_kernel import MOST_ROWS, add_rows, at
+from ._micro_kernel import MOST_ROWS, SLOT, at, multiply_columns
+from ._processor import SECOND_LEVEL
 from ._threads import parts_of, run
 from ._vectors import copy_run
-from .memory import empty, zeros
+from .memory import workspace, zeros
 
 MOST_TILES = 12  # of 32 pixels, in a block
-BANDS = 8  # of MOST_ROWS taps, whose filters are copied together: 448 bytes of each, for filters lie pages apart
+BANDS = SECOND_LEVEL * 3 >> 18  # of MOST_ROWS taps, copied together: the more of a filter, the fewer jumps in memory
 
 
 def scatter(gy, weight, h, w, sh, sw, ph, pw, dh, dw, groups):
@@ -31,8 +32,8 @@ def scatter(gy, weight, h, w, sh, sw, ph, pw, dh, dw, groups):
     if planes.size and gy.size:
         offsets = tap_offsets(form, channels, kh, kw, sh, sw, dh, dw)
         parts, width = parts_of(channels * groups), tile_width(gy)
-        panels = empty((parts, MOST_TILES * MOST_TAPS * width), gy.dtype)
-        scratch = empty((parts, MOST_ROWS * (width + BANDS * MOST_TAPS)), gy.dtype)
+        panels = workspace((parts, MOST_TILES * MOST_TAPS * width), gy.dtype)
+        scratch = workspace((parts, BANDS * MOST_TAPS * SLOT + MOST_ROWS * width), gy.dtype)
         run(_scatter, channels * groups, gy.reshape(n, o, oh * ow), weight.reshape(o, -1), planes.reshape(n, -1),
             form.channel, form.pitch, offsets, ow, groups, panels, scratch)
     return put_together(planes, form, h, w, sh, sw, ph, pw)
@@ -57,33 +58,35 @@ def _scatter(part, start, stop, gy, weight, planes, channel, pitch, offsets, ow,
 def _block(gy, weight, planes, begin, pitch, offsets, k0, k1, f0, f1, s0, s1, ow, panel, scratch):
     """Taps k0..k1 of filters f0..f1 at pixels s0..s1 of one image."""
     width = tile_width(gy)
-    columns = BANDS * MOST_ROWS * MOST_TAPS  # where they begin, behind the filters
+    columns = BANDS * MOST_TAPS * SLOT  # where they begin, behind the filters
     blocks = (f1 - f0 + MOST_TAPS - 1) // MOST_TAPS
     for block in range(blocks):
         g0, g1 = f0 + share(block, blocks, f1 - f0), f0 + share(block + 1, blocks, f1 - f0)
         size = (g1 - g0) * width
         _gather_pixels(gy, g0, g1, s0, s1, panel)
-        for k in range(k0, k1, MOST_ROWS):
-            if (k - k0) % (BANDS * MOST_ROWS) == 0:
-                _copy_filters(weight, g0, g1, k, min(k1, k + BANDS * MOST_ROWS), scratch)
-            following, place = min(k1, k + MOST_ROWS), (k - k0) // MOST_ROWS % BANDS * MOST_ROWS * (g1 - g0)
+        for first in range(k0, k1, BANDS * MOST_ROWS):
+            last = min(k1, first + BANDS * MOST_ROWS)
+            _copy_filters(weight, g0, g1, first, last, scratch)
             for s in range(s0, s1, width):
-                scratch[columns : columns + MOST_ROWS * width] = gy.dtype.type(0)
-                add_rows(following - k, g1 - g0, at(scratch, place), 1, MOST_ROWS,
-                         at(panel, (s - s0) // width * size), width, at(scratch, columns), width)
-                scatter_columns(planes, begin, offsets, k, following, s, min(width, s1 - s), ow, pitch, scratch,
-                                columns, width)
+                for k in range(first, last, MOST_ROWS):
+                    following = min(last, k + MOST_ROWS)
+                    multiply_columns(following - k, False, g1 - g0,
+                                     at(scratch, (k - first) // MOST_ROWS * (g1 - g0) * SLOT),
+                                     at(panel, (s - s0) // width * size), at(scratch, columns))
+                    scatter_columns(planes, begin, offsets, k, following, s, min(width, s1 - s), ow, pitch, scratch,
+                                    columns, width)
 
 
 @compiled
 def _copy_filters(weight, g0, g1, k0, k1, scratch):
-    """Taps k0..k1 of filters g0..g1, in bands: (bands, filters, MOST_ROWS)."""
-    filters = g1 - g0
+    """Taps k0..k1 of filters g0..g1, in bands: (bands, filters, SLOT)."""
+    filters, lanes = g1 - g0, tile_width(weight) // 2
     for g in range(filters):
         for k in range(k0, k1, MOST_ROWS):
-            place = ((k - k0) * filters) + g * MOST_ROWS
-            for r in range(min(MOST_ROWS, k1 - k)):
-                scratch[place + r] = weight[g0 + g, k + r]
+            place = ((k - k0) // MOST_ROWS * filters + g) * SLOT
+            for r in range(0, min(MOST_ROWS, k1 - k), lanes):
+                copy_run(at(scratch, place + r), at(weight, (g0 + g) * weight.shape[1] + k + r),
+                         min(lanes, min(MOST_ROWS, k1 - k) - r))
 
 
 @compiled

@@ -18,7 +18,7 @@ from ._compile import compiled
 from ._direct_columns import LINES
 from ._micro_kernel import at
 from ._threads import run
-from ._vectors import copy_run
+from ._vectors import copy_run, pick_run
 from .memory import empty
 
 SLACK = 16  # numbers behind the end of a plane: consecutive planes then do not meet in the same lines of the cache
@@ -61,7 +61,7 @@ def source_of(x, oh, ow, kh, kw, sh, sw, ph, pw, dh, dw):
     if (sh, sw, ph, pw) == (1, 1, 0, 0) and form.rows <= h and form.pitch <= w:
         return x, Layout(1, 1, h, w, h * w)  # as it is
     planes = empty((n, c, form.channel), x.dtype)
-    run(_take_apart, n * c * form.phases_h * form.rows, x.reshape(n * c, h, w), planes.reshape(n * c, form.channel),
+    run(_take_apart, n * c * form.phases_h * form.rows, x.reshape(-1), h, w, planes.reshape(-1), form.channel,
         form.phases_h, form.phases_w, form.rows, form.pitch, sh, sw, ph, pw)
     return planes, form
 
@@ -81,53 +81,44 @@ def put_together(planes, form, h, w, sh, sw, ph, pw):
 
 
 @compiled
-def _take_apart(part, start, stop, x, planes, phases_h, phases_w, rows, pitch, sh, sw, ph, pw):
-    zero = x.dtype.type(0)
-    h, w = x.shape[1], x.shape[2]
-    for line in range(start, stop):  # of a plane of one image
-        image, r = line // (phases_h * rows), line % (phases_h * rows)
-        fi, v = r // rows, r % rows
-        iy = v * sh + fi - ph
-        for fj in range(phases_w):
-            begin = ((fi * phases_w + fj) * rows + v) * pitch
-            first, last = _inside(w, pitch, sw, fj - pw)
-            if iy < 0 or iy >= h:
-                planes[image, begin : begin + pitch] = zero
-                continue
-            for u in range(first):
-                planes[image, begin + u] = zero
-            if sw == 1:
-                _copy(planes, image * planes.shape[1] + begin + first, x, (image * h + iy) * w + first + fj - pw,
-                      last - first)
+def _take_apart(part, start, stop, x, h, w, planes, size, phases_h, phases_w, rows, pitch, sh, sw, ph, pw):
+    """x (images, h, w) and planes (images, size), both flat."""
+    lines = phases_h * rows  # of one image, each of phases_w pieces
+    for fj in range(phases_w):
+        first, last = _inside(w, pitch, sw, fj - pw)
+        for line in range(start, stop):
+            image, r = line // lines, line % lines
+            iy = r % rows * sh + r // rows - ph
+            begin = image * size + (r // rows * phases_w * rows + fj * rows + r % rows) * pitch
+            if 0 <= iy < h and first < last:
+                _clear(planes, begin, begin + first)
+                _copy(planes, begin + first, x, (image * h + iy) * w + first * sw + fj - pw, sw, last - first)
+                _clear(planes, begin + last, begin + pitch)
             else:
-                _pick(x[image, iy, first * sw + fj - pw :], sw, planes[image, begin + first : begin + last])
-            for u in range(last, pitch):
-                planes[image, begin + u] = zero
+                _clear(planes, begin, begin + pitch)
 
 
 @compiled
-def _copy(planes, target, x, source, count):
-    """From number `source` of x to number `target` of the planes, in vectors."""
+def _clear(planes, first, last):
+    for u in range(first, last):
+        planes[u] = planes.dtype.type(0)
+
+
+@compiled
+def _copy(planes, target, x, source, step, count):
+    """From number `source` of x, every step-th, to number `target` of the planes."""
     lanes = LINES // x.itemsize
     for u in range(0, count, lanes):
-        copy_run(at(planes, target + u), at(x, source + u), min(lanes, count - u))
-
-
-@compiled
-def _pick(row, step, target):
-    """target[u] = row[u * step]. Where the step is a constant, LLVM makes vectors of it."""
-    if step == 2:
-        _pick_each(row, 2, target)
-    elif step == 4:
-        _pick_each(row, 4, target)
-    else:
-        _pick_each(row, step, target)
-
-
-@compiled(inline="always")
-def _pick_each(row, step, target):
-    for u in range(target.size):
-        target[u] = row[u * step]
+        here, to, of = min(lanes, count - u), at(planes, target + u), at(x, source + u * step)
+        if step == 1:
+            copy_run(to, of, here)
+        elif step == 2:
+            pick_run(2, to, here, of, 0, 2 * here - 1)
+        elif step == 4:
+            pick_run(4, to, here, of, 0, 4 * here - 3)
+        else:
+            for s in range(u, u + here):
+                planes[target + s] = x[source + s * step]
 
 
 @compiled

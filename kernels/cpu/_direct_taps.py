@@ -21,6 +21,7 @@ from ._direct_source import tap_offsets
 MOST_TAPS = 256  # of a block: 256 x 32 weights are 32 KiB
 FEWEST_TAPS = 64  # of a block that is worth its own
 MOST_BLOCKS = 9  # of a piece
+MOST_PIECE = 1152  # taps of a piece of several blocks
 MISSED = 0.1  # the part of the columns that makes it worth to divide by them too
 
 
@@ -33,6 +34,7 @@ class Taps(NamedTuple):
     pieces: np.ndarray  # (P, 4) first tap, the one behind the last, first block, the one behind the last
     blocks: np.ndarray  # (B, 6) k0, k1, p0, p1, q0, q1
     most: int  # taps of a piece
+    longest: int  # taps of a block
     all_inside: bool
 
 
@@ -42,42 +44,39 @@ def sum_in_order(pixels, weights):
     edges = np.arange(count + 1) * pixels.size // max(count, 1)
     k0, k1, number = edges[:-1], edges[1:], np.arange(count)
     start = np.repeat(k0, k1 - k0)
-    everywhere = np.zeros(count, np.int64), np.full(count, 1 << 40)
+    everywhere = np.zeros(count, np.int64), np.full(count, 1 << 31)
+    most = int((k1 - k0).max(initial=1))
     return Taps(pixels, weights, np.arange(pixels.size) - start, np.stack([k0, k1, number, number + 1], 1),
-                np.stack([k0, k1, *everywhere, *everywhere], 1), MOST_TAPS, True)
+                np.stack([k0, k1, *everywhere, *everywhere], 1), most, most, True)
 
 
 @functools.lru_cache(maxsize=64)  # to compute them takes as long as a small layer's sums; a network has few layers
-def taps_of(form, in_place, channels, kh, kw, h, w, oh, ow, sh, sw, ph, pw, dh, dw):
-    """Taps of a convolution whose weight (.., channels, kh, kw) is in order of memory, over an input of this Layout.
-
-    in_place: the input is in one plane, whatever the stride; else in planes of remainders.
-    """
-    offsets = tap_offsets(form, channels, kh, kw, *((1, 1) if in_place else (sh, sw)), dh, dw)
-    offsets = offsets.reshape(channels, kh, kw)
+def taps_of(form, channels, kh, kw, h, w, oh, ow, sh, sw, ph, pw, dh, dw):
+    """Taps of a convolution whose weight (.., channels, kh, kw) is in order of memory, over an input of this Layout."""
+    offsets = tap_offsets(form, channels, kh, kw, sh, sw, dh, dw)
     rows, columns = _inside(kh, h, oh, sh, ph, dh), _inside(kw, w, ow, sw, pw, dw)
     by_columns = _missed(columns, ow) > MISSED and kh * kw <= MOST_BLOCKS and channels >= FEWEST_TAPS
     by_rows = _missed(rows, oh) > 0 and kh <= MOST_BLOCKS and channels * kw >= FEWEST_TAPS
     if not by_columns and not by_rows:
-        return sum_in_order(offsets.ravel(), np.arange(offsets.size))
+        return sum_in_order(offsets, np.arange(offsets.size))
     wide = 1 if by_columns else kw  # columns of a block
-    count = -(-channels * wide // MOST_TAPS)
-    pixels, lines, pieces, blocks = [], [], [], []
+    count = -(-channels * wide // min(MOST_TAPS, MOST_PIECE * wide // (kh * kw)))
+    orders, lines, pieces, blocks = [], [], [], []
     k = 0
     for number in range(count):
         c0, c1 = number * channels // count, (number + 1) * channels // count
-        order = np.arange((c1 - c0) * kh * kw).reshape(c1 - c0, kh, kw // wide, wide).transpose(1, 2, 0, 3)
+        order = np.arange((c1 - c0) * kh * kw).reshape(c1 - c0, kh, kw // wide, wide).transpose(1, 2, 0, 3).ravel()
         inverse = np.empty(order.size, np.int64)
-        inverse[order.ravel()] = np.arange(order.size)
+        inverse[order] = np.arange(order.size)
         lines.append(inverse)
-        pixels.append(offsets[c0:c1].ravel()[order.ravel()])
+        orders.append(c0 * kh * kw + order)
         pieces.append((k, k + order.size, len(blocks), len(blocks) + kh * (kw // wide)))
         for i in range(kh):
             for j in range(kw // wide):
                 blocks.append((k, k + (c1 - c0) * wide, *rows[i], *(columns[j] if by_columns else (0, ow))))
                 k += (c1 - c0) * wide
-    return Taps(np.concatenate(pixels), np.arange(offsets.size), np.concatenate(lines), np.array(pieces),
-                np.array(blocks), max(k1 - k0 for k0, k1, _, _ in pieces), False)
+    return Taps(offsets[np.concatenate(orders)], np.arange(offsets.size), np.concatenate(lines), np.array(pieces),
+                np.array(blocks), _longest(pieces), _longest(blocks), False)
 
 
 def sum_by_tap(pixels, weights, rows, columns, oh, ow):
@@ -86,16 +85,23 @@ def sum_by_tap(pixels, weights, rows, columns, oh, ow):
     missed = pixels.size and (_missed(rows, oh) > 0 or _missed(columns, ow) > 0)
     if not missed or channels < FEWEST_TAPS:
         return sum_in_order(pixels.transpose(2, 0, 1).ravel(), weights.transpose(2, 0, 1).ravel())
-    count = -(-channels // MOST_TAPS)
-    edges = [number * channels // count for number in range(count + 1)]
-    pieces, blocks = [], []
-    for tap in range(kh * kw):
-        for c0, c1 in pairwise(edges):
-            k0, k1 = tap * channels + c0, tap * channels + c1
-            pieces.append((k0, k1, len(blocks), len(blocks) + 1))
-            blocks.append((k0, k1, *rows[tap // kw], *columns[tap % kw]))
-    lines = np.arange(pixels.size) - np.repeat([k0 for k0, *_ in pieces], [k1 - k0 for k0, k1, *_ in pieces])
-    return Taps(pixels.ravel(), weights.ravel(), lines, np.array(pieces), np.array(blocks), MOST_TAPS, False)
+    count = -(-channels // max(FEWEST_TAPS, min(MOST_TAPS, MOST_PIECE // (kh * kw))))
+    ordered, packed, lines, pieces, blocks = [], [], [], [], []
+    k = 0
+    for c0, c1 in pairwise(number * channels // count for number in range(count + 1)):
+        ordered.append(pixels[:, :, c0:c1].ravel())
+        packed.append(weights[:, :, c0:c1].transpose(2, 0, 1).ravel())  # as they lie in memory
+        lines.append(np.arange(packed[-1].size).reshape(kh, kw, c1 - c0).transpose(2, 0, 1).ravel())
+        pieces.append((k, k + packed[-1].size, len(blocks), len(blocks) + kh * kw))
+        for tap in range(kh * kw):
+            blocks.append((k, k + c1 - c0, *rows[tap // kw], *columns[tap % kw]))
+            k += c1 - c0
+    return Taps(np.concatenate(ordered), np.concatenate(packed), np.concatenate(lines), np.array(pieces),
+                np.array(blocks), _longest(pieces), _longest(blocks), False)
+
+
+def _longest(ranges):
+    return max(k1 - k0 for k0, k1, *_ in ranges)
 
 
 def _inside(taps, size, count, step, pad, dilation):

@@ -1,9 +1,10 @@
 """Weight gradient of a direct convolution, with the filters side by side in vectors.
 
-    for each 32 filters, each chunk of taps:
+    for each 128 filters, each chunk of taps:
         for each block of output pixels:
             turn gy over, from (filter, pixel) to (pixel, filter)                        # 256 x 32: 32 KiB
-            for each band of 10 taps: sums[tap, filter] += input at tap, pixel * gy      # the micro-kernel
+            for each band of 10 taps, each 32 filters:
+                sums[tap, filter] += input at tap, pixel * gy                            # the micro-kernel
         turn the sums over into gweight
 
 The input is not copied, but for its padding: a tap's numbers are read where they lie, whatever stride and dilation. A
@@ -27,15 +28,18 @@ from ._direct_columns import tile_width
 from ._direct_source import padded
 from ._direct_sums import store_sums
 from ._micro_kernel import at
+from ._processor import SECOND_LEVEL
 from ._tap_kernel import TAP_ROWS, add_taps
 from ._threads import parts_of, run, thread_count
 from ._transposed_gradients import grad_weight as grad_weight_by_windows
 from ._transposed_gradients import suits
-from ._vectors import copy_run, transpose_square
-from .memory import empty
+from ._vectors import copy_run, fetch_second_level, transpose_square
+from .memory import empty, workspace
 
 MOST_PIXELS = 256  # of a block; a multiple of every vector
-MOST_TAPS = 512  # of a chunk
+MOST_TAPS = 256  # of a chunk
+TOGETHER = SECOND_LEVEL >> 18  # times 32 filters that share what is read of the input
+LONG = 48  # pixels of a row that are worth summing by themselves
 T0, T1, P0, P1, Q0, Q1 = range(6)  # of a band: its taps, and the output rows and columns that it meets
 
 
@@ -52,16 +56,18 @@ def grad_weight(gy, x, kh, kw, sh, sw, ph, pw, dh, dw, groups):
     source, form = padded(x, (oh - 1) * sh + (kh - 1) * dh + 1, (ow - 1) * sw + (kw - 1) * dw + 1, ph, pw)
     width = tile_width.py_func(gy)
     taps = channels * kh * kw
-    blocks = -(-(o // groups) // width) * groups  # of filters
-    size = _chunk_size(taps, kh * kw, blocks, thread_count())
+    blocks = -(-(o // groups) // width)  # of filters, in each group
+    together = -(-blocks // -(-blocks // TOGETHER))
+    bundles = -(-blocks // together) * groups
+    size = _chunk_size(taps, kh * kw, bundles, thread_count())
     columns = -(-ow // -(-ow // MOST_PIXELS))  # of a block
     rows = max(1, MOST_PIXELS // columns) if columns == ow else 1
     rows = -(-oh // -(-oh // rows))  # all blocks nearly alike
     tables = _tables(taps, size, form, h, w, oh, ow, kh, kw, sh, sw, ph, pw, dh, dw, rows, columns, width)
-    count = blocks * -(-taps // size)
+    count = bundles * -(-taps // size)
     parts = parts_of(count)
-    panels = empty((parts, (-(-rows * columns // width) * width + width) * width), gy.dtype)
-    sums = empty((parts, (size + width) * width), gy.dtype)
+    panels = workspace((parts, together, (-(-rows * columns // width) * width + width) * width), gy.dtype)
+    sums = workspace((parts, together, (size + width) * width), gy.dtype)
     run(_grad_weight, count, gy, source.reshape(n, -1), form.channel * channels, *tables, rows, columns,
         sh * form.pitch, sw, gweight.reshape(o, taps), groups, panels, sums)
     return gweight
@@ -79,14 +85,14 @@ def _tables(taps, size, form, h, w, oh, ow, kh, kw, sh, sw, ph, pw, dh, dw, rows
     return places, order % size * width, *_bands(taps, size, edges), p * sh * form.pitch + q * sw
 
 
-def _chunk_size(taps, area, blocks, parts):
+def _chunk_size(taps, area, bundles, parts):
     """Taps of a chunk: whole bands of one place in the filter if that fits, and as many chunks as threads can share."""
     whole = area * TAP_ROWS
     size = whole * (MOST_TAPS // whole) or MOST_TAPS
     chunks = -(-taps // size)
-    if chunks * blocks >= 8 * parts or chunks * blocks % parts == 0:
+    if chunks * bundles >= 8 * parts or chunks * bundles % parts == 0:
         return size
-    while chunks * blocks % parts:
+    while chunks * bundles % parts:
         chunks += 1
     return -(-taps // chunks)
 
@@ -124,41 +130,54 @@ def _grad_weight(part, start, stop, gy, source, group_size, places, targets, ban
                  row_step, column_step, gweight, groups, panels, sums):
     n, o, oh, ow = gy.shape
     width, filters, chunk_count = tile_width(gy), o // groups, chunks.size - 1
-    blocks = (filters + width - 1) // width  # of a group
+    together = panels.shape[1] * width  # filters
+    bundles = (filters + together - 1) // together  # of a group
     for unit in range(start, stop):
-        block, chunk = unit // chunk_count, unit % chunk_count
-        group, f = block // blocks, block % blocks * width
+        bundle, chunk = unit // chunk_count, unit % chunk_count
+        group, f = bundle // bundles, bundle % bundles * together
+        here = min(together, filters - f)
         some = bands[chunks[chunk] : chunks[chunk + 1]]
         k0, k1 = some[0, T0], some[-1, T1]
-        sums[part, : (k1 - k0) * width] = gy.dtype.type(0)
+        sums[part, :, : (k1 - k0) * width] = gy.dtype.type(0)
         for image in range(n):
             for p in range(some[:, P0].min(), some[:, P1].max(), rows):
                 for q in range(some[:, Q0].min() // columns * columns, some[:, Q1].max(), columns):
-                    _block(gy[image], group * filters + f, min(width, filters - f), source[image], group * group_size,
-                           places, targets, some, pixels, p, min(some[:, P1].max(), p + rows), q, min(ow, q + columns),
-                           row_step, column_step, panels[part], sums[part])
-        store_sums(gweight, group * filters + f, min(width, filters - f), k0, k1, sums[part], panels[part])
+                    _block(gy[image], group * filters + f, here, source[image], group * group_size, places, targets,
+                           some, pixels, p, min(some[:, P1].max(), p + rows), q, min(ow, q + columns), row_step,
+                           column_step, panels[part], sums[part])
+        for b in range(0, here, width):
+            store_sums(gweight, group * filters + f + b, min(width, here - b), k0, k1, sums[part, b // width],
+                       panels[part, b // width])
 
 
 @compiled
-def _block(gy, f, filters, source, begin, places, targets, bands, pixels, p0, p1, q0, q1, row_step, column_step, panel,
+def _block(gy, f, filters, source, begin, places, targets, bands, pixels, p0, p1, q0, q1, row_step, column_step, panels,
            sums):
     """Output pixels p0..p1 x q0..q1 of one image: several whole rows, or a piece of one."""
     width, length = tile_width(gy), q1 - q0
     oh, ow = gy.shape[1:]
-    _turn_over(gy, f, filters, p0 * ow + q0, (p1 - p0) * length, panel)
+    for b in range(0, filters, width):
+        _turn_over(gy, f + b, min(width, filters - b), p0 * ow + q0, (p1 - p0) * length, panels[b // width])
     for band in range(bands.shape[0]):
         t, t1 = bands[band, T0], bands[band, T1]
         u0, u1 = max(p0, bands[band, P0]), min(p1, bands[band, P1])
         v0, v1 = max(q0, bands[band, Q0]), min(q1, bands[band, Q1])
         if u0 < u1 and v0 < v1:
             calls, count = u1 - u0, v1 - v0
-            if 8 * count > 7 * length:  # rows in one go; the few zeros of the padding cost less than more calls
-                calls, v0, count = 1, q0, (u1 - u0) * length
-            for u in range(u0, u0 + calls):
-                add_taps(t1 - t, count, at(source, begin + u * row_step + v0 * column_step), at(places, t),
-                         at(pixels, 0), at(panel, ((u - p0) * length + v0 - q0) * width), width // 2, width,
-                         at(sums, 0), at(targets, t))
+            even = row_step == length * column_step  # rows follow each other without a gap
+            if 8 * count > 7 * length and (even or length < LONG):
+                calls, v0, count = 1, q0, (u1 - u0) * length  # all in one go; a few zeros cost less than more calls
+            for b in range(0, filters, width):  # the band stays in the first-level cache meanwhile
+                panel, total = panels[b // width], at(sums[b // width], 0)
+                for u in range(u0, u0 + calls):
+                    numbers = at(source, begin + u * row_step + v0 * column_step)
+                    gradients = at(panel, ((u - p0) * length + v0 - q0) * width)
+                    if calls < u1 - u0 and not even:
+                        add_taps(t1 - t, count, numbers, at(places, t), at(pixels, 0), gradients, width // 2, width,
+                                 total, at(targets, t))
+                    else:  # pixels that lie evenly need no table
+                        add_taps(t1 - t, count, numbers, at(places, t), column_step, gradients, width // 2, width,
+                                 total, at(targets, t))
 
 
 @compiled
@@ -171,6 +190,8 @@ def _turn_over(gy, f, filters, s, count, panel):
         for lane in range(0, width, lanes):
             place = (f + lane) * plane + s + k
             target = at(panel, k * width + lane)
+            for r in range(min(lanes, filters - lane)):
+                fetch_second_level(at(gy, place + r * plane + count))  # the next block
             if k + lanes <= count and lane + lanes <= filters:
                 transpose_square(target, width, at(gy, place), plane)
             else:

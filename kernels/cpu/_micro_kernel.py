@@ -21,11 +21,11 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ._processor import HAS_FMA, REGISTERS, VECTOR_BITS
+from ._processor import HAS_FMA, LANES, REGISTERS, VECTOR_BITS
 
 VECTORS = 2  # vectors of B side by side
 MOST_ROWS = 14 if REGISTERS == 32 else 6  # 14*2 + 2 + 1 = 31 of 32 registers, 6*2 + 2 + 1 = 15 of 16
-ROW_STEPS = 1, 2, 4  # numbers from one row of A to the next, in a convolution: its stride
+SLOT = -(-MOST_ROWS // LANES) * LANES  # numbers from one k to the next of a packed A: whole vectors
 INT = ir.IntType(64)
 
 
@@ -59,6 +59,23 @@ def multiply_tile(typing, rows, add, k, a, a_row, a_k, b, b_k, c, c_row):
     return signature, build
 
 
+@intrinsic(prefer_literal=True)
+def multiply_tile_and_fetch(typing, rows, k, a, a_row, a_k, b, b_k, c, c_row, ahead):
+    """C[r, s] = sum over k of A[r, k] * B[k, s], and meanwhile k rows behind `ahead`, laid out as those of B, come to
+    the second-level cache: the next B, which else would be waited for.
+    """
+    if not isinstance(rows, types.IntegerLiteral):
+        return None
+    steps = types.intp
+    signature = types.void(rows, steps, a, steps, steps, b, steps, c, steps, b)
+
+    def build(context, builder, signature, args):
+        _multiply(builder, rows.literal_value, False, *args[1:-1], ahead=args[-1])
+        return context.get_dummy_value()
+
+    return signature, build
+
+
 @intrinsic
 def add_rows(typing, rows, k, a, a_row, a_k, b, b_k, c, c_row):
     """C[r, s] += sum over k of A[r, k] * B[k, s]: as `multiply_tile`, for a number of rows that is known when it runs.
@@ -75,37 +92,37 @@ def add_rows(typing, rows, k, a, a_row, a_k, b, b_k, c, c_row):
 
 
 @intrinsic
-def add_rows_by_table(typing, rows, k, a, a_row, places, b, b_k, c, c_row):
-    """The same where A[r, k] lies a_row*r + places[k] behind a: a convolution meets its taps all over the image.
+def multiply_columns(typing, rows, add, k, a, b, c):
+    """C (+)= A @ B of packed blocks: A[r, k] lies r + SLOT*k numbers behind a, B[k] and C[r] follow each other at once.
 
-    a_row is one of ROW_STEPS: as constants they become part of the instructions, while 14 addresses that are known
-    only when it runs do not fit into the processor's registers for addresses, and take four times as long.
+    add: whether to add to what is there; known when it runs.
     """
-    signature = types.void(types.intp, types.intp, a, types.intp, places, b, types.intp, c, types.intp)
+    signature = types.void(types.intp, types.boolean, types.intp, a, b, c)
 
     def build(context, builder, signature, args):
-        _for_each_step(builder, *args, vectors=VECTORS)
+        _multiply_packed(builder, *args, vectors=VECTORS)
         return context.get_dummy_value()
 
     return signature, build
 
 
 @intrinsic
-def add_rows_by_table_narrow(typing, rows, k, a, a_row, places, b, b_k, c, c_row):
-    """The same for one vector of B and C instead of two: where there are no more lanes to fill."""
-    signature = types.void(types.intp, types.intp, a, types.intp, places, b, types.intp, c, types.intp)
+def multiply_columns_narrow(typing, rows, add, k, a, b, c):
+    """The same for the first of the two vectors of B and C: where there are no more lanes to fill."""
+    signature = types.void(types.intp, types.boolean, types.intp, a, b, c)
 
     def build(context, builder, signature, args):
-        _for_each_step(builder, *args, vectors=1)
+        _multiply_packed(builder, *args, vectors=1)
         return context.get_dummy_value()
 
     return signature, build
 
 
-def _for_each_step(builder, rows, k, a, a_row, *others, vectors):
-    _for_each(builder, a_row, ROW_STEPS, lambda step: _for_each(
-        builder, rows, range(1, MOST_ROWS + 1), lambda number: _multiply(
-            builder, number, True, k, a, INT(step), *others, vectors=vectors)))
+def _multiply_packed(builder, rows, add, k, a, b, c, vectors):
+    width = INT(VECTORS * Vectors(builder, a.type.pointee).lanes)
+    add = builder.trunc(add, ir.IntType(1))
+    _for_each(builder, rows, range(1, MOST_ROWS + 1), lambda number: _multiply(
+        builder, number, add, k, a, INT(1), INT(SLOT), b, width, c, width, vectors=vectors))
 
 
 def _for_each(builder, value, numbers, build_one):
@@ -121,8 +138,10 @@ def _for_each(builder, value, numbers, build_one):
     builder.position_at_end(after)
 
 
-def _multiply(builder, rows, add, k, a, a_row, a_k, b, b_k, c, c_row, vectors=VECTORS):
-    """The instructions of one block of C: clear it, one step for each k, store it or add it to what is there.
+def _multiply(builder, rows, add, k, a, a_row, a_k, b, b_k, c, c_row, vectors=VECTORS, ahead=None):
+    """The instructions of one block of C: clear it, one step for each k, store it or (add) add it to what is there.
+
+    add: a bool, or a value that is known when it runs.
 
     Adding last makes long sums sums of short ones: 4096 numbers added to one lose a digit more than 16 times 256.
     """
@@ -130,8 +149,10 @@ def _multiply(builder, rows, add, k, a, a_row, a_k, b, b_k, c, c_row, vectors=VE
 
     def one_k(index, sums):  # sums: the block of C, row by row
         of_b = [tile.load(builder.gep(b, [builder.mul(index, b_k)]), v) for v in range(vectors)]
-        by_table = isinstance(a_k.type, ir.PointerType)
-        a_column = builder.gep(a, [builder.load(builder.gep(a_k, [index])) if by_table else builder.mul(index, a_k)])
+        a_column = builder.gep(a, [builder.mul(index, a_k)])
+        if ahead is not None:
+            for v in range(vectors):
+                fetch_line(builder, builder.gep(ahead, [builder.add(builder.mul(index, b_k), INT(v * tile.lanes))]), 2)
         result = []
         for r in range(rows):
             number = tile.broadcast(builder.gep(a_column, [builder.mul(a_row, INT(r))]))
@@ -139,9 +160,28 @@ def _multiply(builder, rows, add, k, a, a_row, a_k, b, b_k, c, c_row, vectors=VE
         return result
 
     sums = _loop(builder, k, [tile.zero] * (rows * vectors), one_k)
-    for position, total in enumerate(sums):
-        row, v = builder.gep(c, [builder.mul(c_row, INT(position // vectors))]), position % vectors
-        tile.store(builder.fadd(tile.load(row, v), total) if add else total, row, v)
+
+    def store(adding):
+        for position, total in enumerate(sums):
+            row, v = builder.gep(c, [builder.mul(c_row, INT(position // vectors))]), position % vectors
+            tile.store(builder.fadd(tile.load(row, v), total) if adding else total, row, v)
+
+    if isinstance(add, bool):
+        store(add)
+    else:
+        with builder.if_else(add) as (adding, not_adding):
+            with adding:
+                store(True)
+            with not_adding:
+                store(False)
+
+
+def fetch_line(builder, address, level, to_write=False):
+    """Begin to bring the cache line at `address` to a level of the caches. Nothing happens if it is nobody's."""
+    kind = ir.FunctionType(ir.VoidType(), [address.type, *[ir.IntType(32)] * 3])
+    call = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    numbers = int(to_write), 4 - level, 1  # 3: innermost; 1: data
+    builder.call(call, [address, *map(ir.IntType(32), numbers)])
 
 
 class Vectors:

@@ -92,9 +92,9 @@ def _product(gy, weight, gx, steps, phases, taps, groups):
     count = tiles if by_tiles else panels
     grain = -(-GRAIN * count // (tiles * panels * MOST_ROWS * VECTORS * depth))
     parts = parts_of(count, grain)
-    a = memory.empty((parts, depth, (chunk * MOST_ROWS + 15) // 16 * 16 + 16), gx.dtype)
-    b = memory.empty((parts, min(panels, max(1, FILTERS // (depth * width))), depth, width), gx.dtype)
-    c = memory.empty((parts, MOST_ROWS, width), gx.dtype)
+    a = memory.workspace((parts, depth, (chunk * MOST_ROWS + 15) // 16 * 16 + 16), gx.dtype)
+    b = memory.workspace((parts, min(panels, max(1, FILTERS // (depth * width))), depth, width), gx.dtype)
+    c = memory.workspace((parts, MOST_ROWS, width), gx.dtype)
     for group in range(groups):
         run(multiply, count, by_tiles, tiles, panels, chunk, gy, weight, gx, steps, phases, taps, grid,
             (group, groups), a, b, c, grain=grain)

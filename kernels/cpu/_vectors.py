@@ -12,7 +12,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ._micro_kernel import INT, Vectors
+from ._micro_kernel import INT, Vectors, fetch_line
+from ._processor import VECTOR_BITS
 
 INT32 = ir.IntType(32)
 
@@ -27,6 +28,34 @@ def copy_run(typing, target, source, count):
         return context.get_dummy_value()
 
     return types.void(target, source, types.intp), build
+
+
+@intrinsic(prefer_literal=True)
+def pick_run(typing, step, target, count, source, first, last):
+    """target[s] = source[s * step] for s < count, which is at most one vector; 0 where not first <= s * step < last.
+
+    step is a constant, a power of two: so many vectors are read, and every step-th number is kept.
+    """
+    if not isinstance(step, types.IntegerLiteral):
+        return None
+    signature = types.void(step, target, types.intp, source, types.intp, types.intp)
+
+    def build(context, builder, signature, args):
+        _, target, count, source, first, last = args
+        number = target.type.pointee
+        kept = Masked(builder, number, INT(0), count)
+        read = []
+        for v in range(step.literal_value):
+            skipped = INT(v * kept.lanes)
+            inside = Masked(builder, number, builder.sub(first, skipped), builder.sub(last, skipped))
+            read.append(inside.load(builder.gep(source, [skipped])))
+        while len(read) > 1:  # every second number of two neighbours
+            read = [builder.shuffle_vector(*pair, numbers(range(0, 2 * kept.lanes, 2)))
+                    for pair in zip(read[::2], read[1::2], strict=True)]
+        kept.store(read[0], target)
+        return context.get_dummy_value()
+
+    return signature, build
 
 
 @intrinsic
@@ -56,6 +85,29 @@ def transpose_square(typing, target, target_row, source, source_row):
 
 
 @intrinsic
+def transpose_square_to_memory(typing, target, target_row, source, source_row):
+    """`transpose_square` past the caches: for what is too large to stay there. Rows of the target begin cache lines.
+
+    A whole line that is written so need not be read first, which saves a third of the traffic.
+    """
+
+    def build(context, builder, signature, args):
+        target, target_row, source, source_row = args
+        every = Vectors(builder, target.type.pointee)
+
+        def store(value, place):
+            place = builder.bitcast(place, every.vector.as_pointer())
+            stored = builder.store(value, place, align=VECTOR_BITS // 8)
+            stored.set_metadata("nontemporal", builder.module.add_metadata([INT32(1)]))
+
+        _transpose(builder, every.lanes, target, target_row, source, source_row, store,
+                   lambda place: every.load(place, 0))
+        return context.get_dummy_value()
+
+    return types.void(target, types.intp, source, types.intp), build
+
+
+@intrinsic
 def transpose_some(typing, target, target_row, count, source, source_row, first, last):
     """The same, but the source is read at first <= s < last only, 0 elsewhere, and written are r < count only."""
 
@@ -71,17 +123,12 @@ def transpose_some(typing, target, target_row, count, source, source_row, first,
 
 
 def _fetch(to_write, level):
-    """An instruction for numba that begins to bring the cache line at `source` to a level of the caches.
-
-    Nothing happens if it is there, or if it is nobody's.
-    """
+    """An instruction for numba that begins to bring the cache line at `source` to a level of the caches."""
 
     @intrinsic
     def fetch(typing, source):
         def build(context, builder, signature, args):
-            kind = ir.FunctionType(ir.VoidType(), [args[0].type, INT32, INT32, INT32])
-            call = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-            builder.call(call, [args[0], INT32(int(to_write)), INT32(4 - level), INT32(1)])  # 3: innermost; 1: data
+            fetch_line(builder, args[0], level, to_write)
             return context.get_dummy_value()
 
         return types.void(source), build
