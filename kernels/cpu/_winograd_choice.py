@@ -9,7 +9,7 @@ Both read all their weights once, of which Winograd has four times as many: wher
 import numpy as np
 
 from ._micro_kernel import MOST_ROWS
-from ._processor import LANES
+from ._processor import LANES, SECOND_LEVEL
 from ._winograd import POSITIONS, TAPS
 from ._winograd_filters import WIDTH, odd_lines
 from ._winograd_transforms import tile_count, tile_grid
@@ -17,9 +17,11 @@ from ._winograd_transforms import tile_count, tile_grid
 DIRECT, FUSED, PHASED = 0, 1, 2
 TRANSFORM = 400  # multiply-adds that could be done in the time of transforming one channel of a tile, in or out
 READ = 8  # multiply-adds that could be done in the time of reading one number from main memory
-SHORTEST_STRIP = 12  # tiles
+SHORTEST_STRIP = 12 * SECOND_LEVEL >> 20  # tiles: with fewer, phased is better
 ONCE_TILES = 72  # up to which filters are transformed while they are multiplied (`_winograd_once`)
-FUSED_BYTES = 640 << 10  # of V and M: what leaves room for U in a second-level cache of 1 MiB
+STRIP_BYTES = 640 << 10  # of V and M: leaves room for U in a second-level cache of 1 MiB, and is best in larger ones
+MOST_STRIP_BYTES = SECOND_LEVEL // 8 * 5
+LEAST_STRIP = 2 * MOST_ROWS  # tiles: U is read again for so many
 
 
 def suits(n, c, o, oh, ow, kh, kw, sh, sw, dh, dw, groups, dtype) -> bool:
@@ -50,5 +52,7 @@ def row_step(c) -> int:
 
 
 def strip_tiles(c) -> int:
-    """Tiles whose V and M take FUSED_BYTES: a multiple of MOST_ROWS."""
-    return FUSED_BYTES // (POSITIONS * 4 * (row_step(c) + WIDTH)) // MOST_ROWS * MOST_ROWS
+    """Tiles of a strip, a multiple of MOST_ROWS: those whose V and M take STRIP_BYTES, but LEAST_STRIP if they fit."""
+    tile = POSITIONS * 4 * (row_step(c) + WIDTH)
+    fitting, most = (room // tile // MOST_ROWS * MOST_ROWS for room in (STRIP_BYTES, MOST_STRIP_BYTES))
+    return max(fitting, min(LEAST_STRIP, most))

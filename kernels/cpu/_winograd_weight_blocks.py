@@ -13,7 +13,7 @@ as many as the product of 9 tiles.
 """
 
 from ._compile import compiled
-from ._micro_kernel import REGISTERS, VECTORS, at, multiply_tile
+from ._micro_kernel import REGISTERS, VECTORS, at, multiply_tile, multiply_tile_and_fetch
 from ._processor import LANES
 from ._vectors import transpose_some
 from ._winograd import POINTS, POSITIONS, TAPS, TILE
@@ -84,8 +84,10 @@ def _multiply(v, v_start, y, y_start, tiles, rows, m):
     """m[p, c, o] = sum over tiles of v[p, tile, c] * y[p, tile, o], c < rows."""
     for p in range(POSITIONS):
         a, b = v_start + p * (v.size // POSITIONS), y_start + p * (y.size // POSITIONS)
+        multiply_tile_and_fetch(ROWS, tiles, at(v, a), 1, BLOCK, at(y, b), BLOCK, at(m, p * PLANE), BLOCK,
+                                at(v, a + v.size // POSITIONS))  # v of the next point
         for o in range(0, BLOCK, VECTORS * LANES):
-            for c in range(0, rows, ROWS):
+            for c in range(0 if o else ROWS, rows, ROWS):
                 multiply_tile(ROWS, False, tiles, at(v, a + c), 1, BLOCK, at(y, b + o), BLOCK,
                               at(m, p * PLANE + c * BLOCK + o), BLOCK)
 
