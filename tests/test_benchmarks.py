@@ -167,8 +167,9 @@ def test_slow_rows_are_repeated_less(slowest, whole, turns):
     assert clock.FULL.turns(slowest, whole) == turns
 
 
-def test_inputs_are_rotated_out_of_the_cache():
-    cache = inputs.last_level_cache()
+def test_inputs_are_rotated_out_of_the_cache(monkeypatch):
+    cache = 32 << 20
+    monkeypatch.setattr(inputs, "last_level_cache", lambda: cache)
     assert inputs.copies(cache) == 1
     assert inputs.copies(cache // 8) == 4
     assert inputs.copies(1) == inputs.MOST_COPIES
