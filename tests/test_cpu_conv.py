@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from minifcn.kernels import array, cpu, reference
+from minifcn.kernels.cpu import _direct_forward, _direct_input
 from minifcn.kernels.cpu._choice import algorithm, vectors_along
 from minifcn.kernels.cpu._direct_source import source_of, tap_offsets
 from minifcn.kernels.cpu._processor import LANES
@@ -63,6 +64,17 @@ def test_passes_agree_with_the_vectorised_ones(case, dtype, threads):
     data = arrays(case, dtype)
     with use_threads(threads):
         agree(passes(cpu, *data), passes(array, *data), TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("way", ["filters", "pixels"])
+@pytest.mark.parametrize("case", CASES)
+def test_both_ways_to_fill_vectors_agree(case, way, threads, monkeypatch):
+    *data, steps = arrays(case, np.float32)
+    for module in (_direct_forward, _direct_input):
+        monkeypatch.setattr(module, "vectors_along", lambda _f, _d, pixels=0, _m=0: way if pixels else "filters")
+    with use_threads(threads):
+        agree(passes(cpu, *data, steps), passes(array, *data, steps), TOLERANCE[np.float32])
 
 
 @pytest.mark.parametrize("case", CASES[:2])
@@ -164,6 +176,15 @@ def test_choice_of_algorithm():
 @pytest.mark.parametrize(("filters", "expected"), [(64, "filters"), (128, "filters"), (21, "pixels"), (3, "pixels")])
 def test_vectors_lie_along_what_fills_them(filters, expected):
     assert vectors_along(filters, np.float32) == expected
+
+
+@pytest.mark.skipif(LANES < 16, reason="other numbers of pixels fill narrower vectors")
+@pytest.mark.parametrize(("pixels", "missed", "expected"), [
+    (56 * 56, 0, "pixels"), (56 * 56, 0.3, "filters"),  # taps in the padding can be skipped
+    (7 * 7, 0, "filters"), (15 * 15, 0, "filters"),  # few pixels, and lanes left empty
+])
+def test_many_pixels_fill_vectors_better_than_filters(pixels, missed, expected):
+    assert vectors_along(64, np.float32, pixels, missed) == expected
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)

@@ -30,13 +30,17 @@ def weight_gradient_algorithm(n, c, o, oh, ow, kh, kw, sh, sw, dh, dw, groups, d
     return "winograd" if suits_weight_gradient(n, c, o, oh, ow, dh, dw) else "direct"
 
 
-def vectors_along(filters: int, dtype: np.dtype) -> str:
+def vectors_along(filters: int, dtype: np.dtype, pixels: int = 0, missed: float = 0) -> str:
     """What lies side by side in the vectors of a direct convolution with so many filters a group.
 
-    "filters": the input is read where it is, but filters that are no multiple of the vectors leave lanes empty.
-    "pixels": no lane is ever empty, but the input is copied into the cache once for each tap, which costs about as much
-        as multiplying by 6 filters.
+    "filters": filters that are no multiple of the vectors leave lanes empty. Pixels whose tap falls into the padding
+        can be left out, `missed` being their share.
+    "pixels": only the last pixels of an image leave lanes empty, and sums need not be turned over. But weights are
+        packed again for a few hundred pixels, which is too often where there are more filters than pixels.
     """
     width = VECTOR_BITS // 8 // np.dtype(dtype).itemsize
     lanes = -(-filters // width) * width
-    return "filters" if lanes <= filters + max(filters // 8, 6) else "pixels"
+    if lanes > filters + max(filters // 8, 6):
+        return "pixels"
+    empty = -pixels % (2 * width)
+    return "pixels" if pixels > 2 * filters and empty < pixels / 16 and missed < 0.05 else "filters"

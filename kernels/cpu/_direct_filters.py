@@ -169,22 +169,29 @@ def _pack(weight, begin, places, lines, step, filters, k0, k1, panels):
     Lanes behind the last filter hold anything, and are never stored.
     """
     width = tile_width(panels)
-    if step == 1:  # filters lie side by side
+    if step == 1:  # filters lie side by side: what lies together is read together
         for k in range(k0, k1):
             for f in range(0, filters, width // 2):
                 copy_run(at(panels[f // width], lines[k] * width + f % width), at(weight, begin + places[k] + f),
                          min(width // 2, filters - f))
         return
     for f in range(0, filters, width // 2):  # few filters at a time: the processor reads ahead in so many rows only
-        _pack_filters(weight, begin + f * step, places, lines, step, min(width // 2, filters - f), k0, k1,
-                      panels[f // width], f % width)
+        pack_filters(weight, begin + f * step, places, lines, step, min(width // 2, filters - f), k0, k1,
+                     panels[f // width], f % width, width)
 
 
 @compiled
-def _pack_filters(weight, begin, places, lines, step, filters, k0, k1, panel, first):
-    """As many filters as a vector has lanes, to the panel's lanes from `first` on."""
-    width = tile_width(panel)
-    lanes, square = width // 2, panel.size - width * width
+def pack_filters(weight, begin, places, lines, step, filters, k0, k1, panel, first, row):
+    """panel[lines[k]*row + first + f] = weight of filter f at tap k, for at most as many filters as a vector has lanes.
+
+    The end of the panel, two vectors squared, is scratch memory.
+    """
+    lanes = tile_width(panel) // 2
+    square = panel.size - 4 * lanes * lanes
+    if step == 1:  # filters lie side by side
+        for k in range(k0, k1):
+            copy_run(at(panel, lines[k] * row + first), at(weight, begin + places[k]), filters)
+        return
     k = k0
     while k < k1:
         end = k + 1  # taps that lie together: a square of them and of the filters is turned over
@@ -194,12 +201,12 @@ def _pack_filters(weight, begin, places, lines, step, filters, k0, k1, panel, fi
         if end - k > 1 and place + (lanes - 1) * step + lanes <= weight.size:
             transpose_square(at(panel, square), lanes, at(weight, place), step)
             for tap in range(k, end):
-                copy_run(at(panel, lines[tap] * width + first), at(panel, square + (places[tap] - places[k]) * lanes),
+                copy_run(at(panel, lines[tap] * row + first), at(panel, square + (places[tap] - places[k]) * lanes),
                          lanes)
         else:
             for tap in range(k, end):
                 for lane in range(filters):
-                    panel[lines[tap] * width + first + lane] = weight[begin + places[tap] + lane * step]
+                    panel[lines[tap] * row + first + lane] = weight[begin + places[tap] + lane * step]
         k = end
 
 

@@ -12,12 +12,12 @@ import functools
 
 import numpy as np
 
+from . import _direct_filters, _direct_pixels
 from ._choice import vectors_along
 from ._compile import compiled
-from ._direct_filters import correlate
 from ._direct_scatter import scatter
 from ._direct_source import padded
-from ._direct_taps import sum_by_tap
+from ._direct_taps import missed, sum_by_tap
 from ._threads import run
 from .memory import empty
 
@@ -34,7 +34,11 @@ def grad_input(gy, weight, h, w, sh, sw, ph, pw, dh, dw, groups):
     first_w, last_w = _reach(taps_w)
     source, form = padded(gy, rows + last_h - first_h, columns + last_w - first_w, -first_h, -first_w)
     parts = empty((sh * sw, n, channels * groups, rows, columns), gy.dtype)
-    tables = _tables(form, o // groups, channels, *gy.shape[2:], kh, kw, rows, columns, sh, sw, ph, pw, dh, dw)
+    share = missed(kh, kw, h, w, *gy.shape[2:], sh, sw, ph, pw, dh, dw)
+    by_pixels = vectors_along(channels, gy.dtype, rows * columns, share) == "pixels"
+    correlate = _direct_pixels.correlate if by_pixels else _direct_filters.correlate
+    tables = _tables(form, not by_pixels, o // groups, channels, *gy.shape[2:], kh, kw, rows, columns, sh, sw, ph, pw,
+                     dh, dw)
     for part, taps in zip(parts, tables, strict=True):
         correlate(source.reshape(n, -1), form.channel * (o // groups), form.pitch, taps, weight.ravel(), kh * kw,
                   o // groups * channels * kh * kw, None, part, groups, relu=False)
@@ -42,7 +46,7 @@ def grad_input(gy, weight, h, w, sh, sw, ph, pw, dh, dw, groups):
 
 
 @functools.lru_cache(maxsize=64)  # as in `_direct_taps`
-def _tables(form, o, channels, oh, ow, kh, kw, rows, columns, sh, sw, ph, pw, dh, dw):
+def _tables(form, skipping, o, channels, oh, ow, kh, kw, rows, columns, sh, sw, ph, pw, dh, dw):
     """The taps of each remainder, for o filters a group."""
     taps_h, taps_w = _taps(kh, sh, ph, dh), _taps(kw, sw, pw, dw)
     first_h, first_w = _reach(taps_h)[0], _reach(taps_w)[0]
@@ -53,7 +57,7 @@ def _tables(form, o, channels, oh, ow, kh, kw, rows, columns, sh, sw, ph, pw, dh
             pixels = (t_h - first_h)[:, None, None] * form.pitch + (t_w - first_w)[:, None] + filters * form.channel
             weights = i[:, None, None] * kw + j[:, None] + filters * channels * kh * kw  # (rows, columns, O)
             inside = _inside(t_h, oh, rows), _inside(t_w, ow, columns)
-            found.append(sum_by_tap(pixels, weights, *inside, rows, columns))
+            found.append(sum_by_tap(pixels, weights, skipping, *inside, rows, columns))
     return found
 
 

@@ -1,88 +1,110 @@
-"""Direct convolution: filters (O, K) times columns (K, pixels), for any geometry.
+"""Direct convolution with the pixels side by side in vectors: filters (rows) times taps (k) times 32 pixels (lanes).
 
     for each block of pixels:
         for each block of taps:
-            gather the columns of the block                                    # taps x pixels, in L2
-            for each 14 filters, each 32 pixels: y += weight * columns         # the micro-kernel
+            gather the columns: columns[k, pixel], 32 pixels side by side     # second-level cache
+            for each 14 filters:
+                pack their weights: weights[k, filter]                        # first-level cache
+                for each 32 pixels: y += weights * columns                    # the micro-kernel
 
-The filters are read where they are and the result is written where it belongs; nothing but the input is copied.
-Threads share the pixels or, where there are more filters than pixels, the filters: then each filter is read from memory
-once, by one thread. Workspace: 384 KiB a thread, and the padded input.
+As in `_direct_filters`, both operands are packed, for the same reasons; but here the sums need not be turned over, they
+are added where they belong. Filters may be of any number, only pixels leave lanes empty, behind the last of an image.
+Threads share the pixels or, where there are more filters than pixels, the filters: then each weight is read from memory
+once, by one thread. Workspace for each thread: a quarter of the second-level cache, and 16 KiB.
 """
 
 from ._compile import compiled
-from ._direct_columns import MOST_TAPS, gather_columns, share, tile_width
-from ._direct_source import source_of, tap_offsets
-from ._micro_kernel import MOST_ROWS, add_rows, at
+from ._direct_columns import LINES, gather_columns, share, tile_width
+from ._direct_filters import pack_filters
+from ._micro_kernel import MOST_ROWS, SLOT, at, multiply_rows
+from ._processor import SECOND_LEVEL
 from ._threads import parts_of, run
-from .memory import empty, workspace, zeros
+from ._vectors import copy_run, fetch_to_write
+from .memory import workspace, zeros
 
-MOST_TILES = 12  # of 32 pixels, in a block: the columns of a block take 384 KiB
+MOST_TILES = SECOND_LEVEL >> 17  # of 32 pixels, in a block: their columns take a quarter of the second-level cache
 
 
-def convolve(x, weight, bias, oh, ow, sh, sw, ph, pw, dh, dw, groups, relu):
-    """x (N, C, H, W), weight (O, C/groups, KH, KW), bias (O,) or None -> y (N, O, oh, ow)."""
-    n = x.shape[0]
-    o, channels, kh, kw = weight.shape
-    y = empty((n, o, oh, ow), x.dtype)
+def correlate(source, group_size, pitch, taps, weight, weight_step, weight_group, bias, y, groups, relu):
+    """As `_direct_filters.correlate`, for taps that concern all pixels."""
     if not y.size:
-        return y
-    source, form = source_of(x, oh, ow, kh, kw, sh, sw, ph, pw, dh, dw)
-    offsets = tap_offsets(form, channels, kh, kw, sh, sw, dh, dw)
-    bias = zeros((o,), x.dtype) if bias is None else bias
-    width = tile_width(x)
-    tiles = -(-oh * ow // width)
+        return
+    n, o, oh, ow = y.shape
+    if pitch == ow:  # rows follow each other without a gap
+        oh, ow = 1, oh * ow
+    width = tile_width(y)
+    tiles = -(-oh * ow // width)  # of an image
     by_filters = o > n * oh * ow or n * tiles < 8
     count = o if by_filters else n * tiles
     parts = parts_of(count)
-    panels = workspace((parts, MOST_TILES * MOST_TAPS * width), x.dtype)
-    edges = workspace((parts, o * width), x.dtype)
-    run(_convolve, count, by_filters, source.reshape(n, -1), form.channel * channels, form.pitch, offsets,
-        weight.reshape(o, -1), bias, y.reshape(n, o, oh * ow), ow, groups, relu, panels, edges)
-    return y
+    bias = zeros((o,), y.dtype) if bias is None else bias
+    columns = workspace((parts, MOST_TILES * taps.longest * width), y.dtype)
+    weights = workspace((parts, taps.longest * SLOT + width * width), y.dtype)
+    edges = workspace((parts, o * width), y.dtype)
+    run(_correlate, count, by_filters, source, group_size, pitch, taps.pixels, weight, taps.weights, taps.lines,
+        taps.pieces, weight_step, weight_group, bias, y.reshape(n, o, oh * ow), ow, groups, relu, columns, weights,
+        edges)
 
 
 @compiled
-def _convolve(part, start, stop, by_filters, source, group_size, pitch, offsets, weight, bias, y, ow, groups, relu,
-              panels, edges):
+def _correlate(part, start, stop, by_filters, source, group_size, pitch, pixel_places, weight, weight_places, lines,
+               pieces, weight_step, weight_group, bias, y, ow, groups, relu, columns, weights, edges):
     n, o, pixels = y.shape
-    width = tile_width(y)
+    width, filters = tile_width(y), o // groups
     tiles = (pixels + width - 1) // width  # of an image
     o0, o1 = (start, stop) if by_filters else (0, o)
     t0, t1 = (0, n * tiles) if by_filters else (start, stop)
     for image in range(t0 // tiles, (t1 - 1) // tiles + 1):
         first, last = max(t0 - image * tiles, 0), min(t1 - image * tiles, tiles)
         for group in range(groups):
-            f0, f1 = max(o0, o // groups * group), min(o1, o // groups * (group + 1))
+            f0, f1 = max(o0, filters * group), min(o1, filters * (group + 1))
             for t in range(first, last if f0 < f1 else first, MOST_TILES):
-                s0, s1 = t * width, min(pixels, min(last, t + MOST_TILES) * width)
-                _block(source[image], group * group_size, pitch, offsets, weight, bias, y[image], f0, f1, s0, s1, ow,
-                       relu, panels[part], edges[part])
+                _block(source[image], group * group_size, pitch, pixel_places, weight,
+                       group * weight_group + (f0 - group * filters) * weight_step, weight_places, lines, pieces,
+                       weight_step, bias, y[image], f0, f1, t * width,
+                       min(pixels, min(last, t + MOST_TILES) * width), ow, relu, columns[part], weights[part],
+                       edges[part])
 
 
 @compiled
-def _block(source, begin, pitch, offsets, weight, bias, y, f0, f1, s0, s1, ow, relu, panel, edge):
-    """Filters f0..f1 at pixels s0..s1 of one image, which fit the panel."""
+def _block(source, begin, pitch, pixel_places, weight, weight_begin, weight_places, lines, pieces, weight_step, bias, y,
+           f0, f1, s0, s1, ow, relu, columns, weights, edge):
+    """Filters f0..f1 at pixels s0..s1 of one image, which fit the columns."""
     width = tile_width(y)
-    taps, pixels = offsets.size, y.shape[1]
-    _fill(y, edge, bias, f0, f1, s0, s1)
-    blocks = (taps + MOST_TAPS - 1) // MOST_TAPS
-    for block in range(blocks):
-        k0, k1 = share(block, blocks, taps), share(block + 1, blocks, taps)
-        size = (k1 - k0) * width
+    bands = (f1 - f0 + MOST_ROWS - 1) // MOST_ROWS
+    for piece in range(max(1, pieces.shape[0])):
+        k0, k1 = (pieces[piece, 0], pieces[piece, 1]) if pieces.shape[0] else (0, 0)
         for s in range(s0, s1, width):
-            place = (s - s0) // width * size
-            gather_columns(source, begin, offsets, k0, k1, s, min(width, s1 - s), ow, pitch, panel, place, width)
-        bands = (f1 - f0 + MOST_ROWS - 1) // MOST_ROWS
+            gather_columns(source, begin, pixel_places, k0, k1, s, min(width, s1 - s), ow, pitch, columns,
+                           (s - s0) * (k1 - k0), width)
         for band in range(bands):
-            f, rows = f0 + share(band, bands, f1 - f0), share(band + 1, bands, f1 - f0) - share(band, bands, f1 - f0)
-            for s in range(s0, s1, width):
-                columns, weights = at(panel, (s - s0) // width * size), at(weight, f * taps + k0)
-                if s + width <= s1:
-                    add_rows(rows, k1 - k0, weights, taps, 1, columns, width, at(y, f * pixels + s), pixels)
-                else:
-                    add_rows(rows, k1 - k0, weights, taps, 1, columns, width, at(edge, f * width), width)
-    _finish(y, edge, f0, f1, s0, s1, relu)
+            f, end = f0 + share(band, bands, f1 - f0), f0 + share(band + 1, bands, f1 - f0)
+            if piece == 0:
+                _fill(y, edge, bias, f, end, s0, s1)
+            for row in range(0, end - f, width // 2):
+                pack_filters(weight, weight_begin + (f - f0 + row) * weight_step, weight_places, lines, weight_step,
+                             min(width // 2, end - f - row), k0, k1, weights, row, SLOT)
+            following = f0 + share(min(band + 2, bands), bands, f1 - f0) if piece == 0 else end
+            _multiply(y, edge, f, end, following, s0, s1, k1 - k0, columns, weights)
+            if piece + 1 >= pieces.shape[0]:
+                _finish(y, edge, f, end, s0, s1, relu)
+
+
+@compiled
+def _multiply(y, edge, f, end, following, s0, s1, taps, columns, weights):
+    """Filters f..end at pixels s0..s1. Meanwhile begin to bring what those up to `following` will write to."""
+    if not taps:
+        return
+    width, pixels = tile_width(y), y.shape[1]
+    for s in range(s0, s1, width):
+        for row in range(end, following):
+            for place in range(s, min(s + width, s1), LINES // y.itemsize):
+                fetch_to_write(at(y, row * pixels + place))
+        numbers = at(columns, (s - s0) * taps)
+        if s + width <= s1:
+            multiply_rows(end - f, taps, at(weights, 0), numbers, at(y, f * pixels + s), pixels)
+        else:
+            multiply_rows(end - f, taps, at(weights, 0), numbers, at(edge, f * width), width)
 
 
 @compiled
@@ -101,10 +123,10 @@ def _fill(y, edge, bias, f0, f1, s0, s1):
 @compiled
 def _finish(y, edge, f0, f1, s0, s1, relu):
     width = tile_width(y)
-    full = s1 - (s1 - s0) % width
+    full, lanes = s1 - (s1 - s0) % width, width // 2
     for f in range(f0, f1):
-        for s in range(full, s1):
-            y[f, s] = edge[f * width + s - full]
+        for s in range(full, s1, lanes):
+            copy_run(at(y, f * y.shape[1] + s), at(edge, f * width + s - full), min(lanes, s1 - s))
         if relu:
             for s in range(s0, s1):
                 y[f, s] = y[f, s] if not y[f, s] < 0 else y.dtype.type(0)  # NaN stays

@@ -51,13 +51,16 @@ def sum_in_order(pixels, weights):
 
 
 @functools.lru_cache(maxsize=64)  # to compute them takes as long as a small layer's sums; a network has few layers
-def taps_of(form, channels, kh, kw, h, w, oh, ow, sh, sw, ph, pw, dh, dw):
-    """Taps of a convolution whose weight (.., channels, kh, kw) is in order of memory, over an input of this Layout."""
+def taps_of(form, skipping, channels, kh, kw, h, w, oh, ow, sh, sw, ph, pw, dh, dw):
+    """Taps of a convolution whose weight (.., channels, kh, kw) is in order of memory, over an input of this Layout.
+
+    skipping: whether to leave out pixels whose tap falls into the padding.
+    """
     offsets = tap_offsets(form, channels, kh, kw, sh, sw, dh, dw)
     rows, columns = _inside(kh, h, oh, sh, ph, dh), _inside(kw, w, ow, sw, pw, dw)
     by_columns = _missed(columns, ow) > MISSED and kh * kw <= MOST_BLOCKS and channels >= FEWEST_TAPS
     by_rows = _missed(rows, oh) > 0 and kh <= MOST_BLOCKS and channels * kw >= FEWEST_TAPS
-    if not by_columns and not by_rows:
+    if not skipping or not (by_columns or by_rows):
         return sum_in_order(offsets, np.arange(offsets.size))
     wide = 1 if by_columns else kw  # columns of a block
     count = -(-channels * wide // min(MOST_TAPS, MOST_PIECE * wide // (kh * kw)))
@@ -79,11 +82,11 @@ def taps_of(form, channels, kh, kw, h, w, oh, ow, sh, sw, ph, pw, dh, dw):
                 np.array(blocks), _longest(pieces), _longest(blocks), False)
 
 
-def sum_by_tap(pixels, weights, rows, columns, oh, ow):
+def sum_by_tap(pixels, weights, skipping, rows, columns, oh, ow):
     """pixels, weights (i, j, channels), outputs that row i, column j of them concern, all oh x ow outputs -> Taps."""
     kh, kw, channels = pixels.shape
-    missed = pixels.size and (_missed(rows, oh) > 0 or _missed(columns, ow) > 0)
-    if not missed or channels < FEWEST_TAPS:
+    some_missed = pixels.size and (_missed(rows, oh) > 0 or _missed(columns, ow) > 0)
+    if not skipping or not some_missed or channels < FEWEST_TAPS:
         return sum_in_order(pixels.transpose(2, 0, 1).ravel(), weights.transpose(2, 0, 1).ravel())
     count = -(-channels // max(FEWEST_TAPS, min(MOST_TAPS, MOST_PIECE // (kh * kw))))
     ordered, packed, lines, pieces, blocks = [], [], [], [], []
@@ -98,6 +101,13 @@ def sum_by_tap(pixels, weights, rows, columns, oh, ow):
             k += c1 - c0
     return Taps(np.concatenate(ordered), np.concatenate(packed), np.concatenate(lines), np.array(pieces),
                 np.array(blocks), _longest(pieces), _longest(blocks), False)
+
+
+@functools.lru_cache(maxsize=64)
+def missed(kh, kw, h, w, oh, ow, sh, sw, ph, pw, dh, dw) -> float:
+    """The part of all multiplications that would be with the padding."""
+    rows, columns = _inside(kh, h, oh, sh, ph, dh), _inside(kw, w, ow, sw, pw, dw)
+    return 1 - (1 - _missed(rows, oh)) * (1 - _missed(columns, ow))
 
 
 def _longest(ranges):

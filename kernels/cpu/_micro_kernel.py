@@ -118,6 +118,21 @@ def multiply_columns_narrow(typing, rows, add, k, a, b, c):
     return signature, build
 
 
+@intrinsic
+def multiply_rows(typing, rows, k, a, b, c, c_row):
+    """C += A @ B of packed blocks: as `multiply_columns`, but C[r] lies c_row*r behind c."""
+    signature = types.void(types.intp, types.intp, a, b, c, types.intp)
+
+    def build(context, builder, signature, args):
+        rows, k, a, b, c, c_row = args
+        width = INT(VECTORS * Vectors(builder, a.type.pointee).lanes)
+        _for_each(builder, rows, range(1, MOST_ROWS + 1), lambda number: _multiply(
+            builder, number, True, k, a, INT(1), INT(SLOT), b, width, c, c_row))
+        return context.get_dummy_value()
+
+    return signature, build
+
+
 def _multiply_packed(builder, rows, add, k, a, b, c, vectors):
     width = INT(VECTORS * Vectors(builder, a.type.pointee).lanes)
     add = builder.trunc(add, ir.IntType(1))
