@@ -17,6 +17,9 @@ Taps that fall into the padding for a whole row of pixels are skipped there (`_d
 or the filters, whichever comes out more even: by filters, each weight is read from memory once, by one thread.
 Workspace for each thread: PANEL_BYTES for weights, as much for sums, 32 KiB for columns.
 
+Measured (2026-11-29, one core with two AVX-512 multiply-adds a cycle, about 220 GFLOP/s): fc7 160 GFLOP/s, fc6 150,
+whose weights, 411 MB, take 55 of 360 ms to pack. Micro-kernel 175 to 195, gathering 5 to 9 %.
+
 Any sum over taps can be had, as two tables say where a tap's weight and its pixel lie. So the input gradient runs here
 too, with the filters' roles turned around.
 """

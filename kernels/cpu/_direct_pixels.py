@@ -11,6 +11,10 @@ As in `_direct_filters`, both operands are packed, for the same reasons; but her
 are added where they belong. Filters may be of any number, only pixels leave lanes empty, behind the last of an image.
 Threads share the pixels or, where there are more filters than pixels, the filters: then each weight is read from memory
 once, by one thread. Workspace for each thread: a quarter of the second-level cache, and 16 KiB.
+
+Measured (2026-11-29, one core with two AVX-512 multiply-adds a cycle, about 220 GFLOP/s): 1x1 256 > 1024 at 56x56 164
+GFLOP/s, AlexNet's second layer 187, 7x7 of 64 channels 165, 3x3 with stride 2 130. The micro-kernel itself runs at the
+peak; gathering takes 5 to 10 %, and the rest is waiting for y and for the padded copy of x, where there is one.
 """
 
 from ._compile import compiled
