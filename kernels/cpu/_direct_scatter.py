@@ -7,7 +7,7 @@
 
 It is `_direct_pixels` read backwards: what was gathered is scattered, through the same table of taps, into planes of
 remainders that are put together at the end. Threads share the channels, so no two write to the same place. Workspace:
-half a megabyte a thread, and the padded input.
+400 KiB a thread for pixels, a fifth of the second-level cache for filters, and the padded input.
 """
 
 from ._compile import compiled
