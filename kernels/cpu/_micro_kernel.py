@@ -100,7 +100,7 @@ def multiply_columns(typing, rows, add, k, a, b, c):
     signature = types.void(types.intp, types.boolean, types.intp, a, b, c)
 
     def build(context, builder, signature, args):
-        _multiply_packed(builder, *args, vectors=VECTORS)
+        _multiply_packed(builder, *args)
         return context.get_dummy_value()
 
     return signature, build
@@ -124,20 +124,17 @@ def multiply_rows(typing, rows, k, a, b, c, c_row):
     signature = types.void(types.intp, types.intp, a, b, c, types.intp)
 
     def build(context, builder, signature, args):
-        rows, k, a, b, c, c_row = args
-        width = INT(VECTORS * Vectors(builder, a.type.pointee).lanes)
-        _for_each(builder, rows, range(1, MOST_ROWS + 1), lambda number: _multiply(
-            builder, number, True, k, a, INT(1), INT(SLOT), b, width, c, c_row))
+        rows, *others = args
+        _multiply_packed(builder, rows, True, *others)
         return context.get_dummy_value()
 
     return signature, build
 
 
-def _multiply_packed(builder, rows, add, k, a, b, c, vectors):
+def _multiply_packed(builder, rows, add, k, a, b, c, c_row=None, vectors=VECTORS):
     width = INT(VECTORS * Vectors(builder, a.type.pointee).lanes)
-    add = builder.trunc(add, ir.IntType(1))
     _for_each(builder, rows, range(1, MOST_ROWS + 1), lambda number: _multiply(
-        builder, number, add, k, a, INT(1), INT(SLOT), b, width, c, width, vectors=vectors))
+        builder, number, add, k, a, INT(1), INT(SLOT), b, width, c, c_row or width, vectors=vectors))
 
 
 def _for_each(builder, value, numbers, build_one):
@@ -184,7 +181,7 @@ def _multiply(builder, rows, add, k, a, a_row, a_k, b, b_k, c, c_row, vectors=VE
     if isinstance(add, bool):
         store(add)
     else:
-        with builder.if_else(add) as (adding, not_adding):
+        with builder.if_else(builder.trunc(add, ir.IntType(1))) as (adding, not_adding):
             with adding:
                 store(True)
             with not_adding:
