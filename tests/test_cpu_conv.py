@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minifcn.kernels import array, cpu, reference
-from minifcn.kernels.cpu import _direct_forward, _direct_input
+from minifcn.kernels.cpu import _direct_forward, _direct_input, _direct_small
 from minifcn.kernels.cpu._choice import algorithm, vectors_along
 from minifcn.kernels.cpu._direct_source import source_of, tap_offsets
 from minifcn.kernels.cpu._processor import LANES
@@ -67,12 +67,14 @@ def test_passes_agree_with_the_vectorised_ones(case, dtype, threads):
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-@pytest.mark.parametrize("way", ["filters", "pixels"])
+@pytest.mark.parametrize("way", ["filters", "pixels", "pixels, few weights"])
 @pytest.mark.parametrize("case", CASES)
-def test_both_ways_to_fill_vectors_agree(case, way, threads, monkeypatch):
+def test_all_ways_to_fill_vectors_agree(case, way, threads, monkeypatch):
     *data, steps = arrays(case, np.float32)
+    along, _, few = way.partition(", ")
+    monkeypatch.setattr(_direct_small, "suits", lambda *given: bool(few))
     for module in (_direct_forward, _direct_input):
-        monkeypatch.setattr(module, "vectors_along", lambda _f, _d, pixels=0, _m=0: way if pixels else "filters")
+        monkeypatch.setattr(module, "vectors_along", lambda _f, _d, pixels=0, _m=0: along if pixels else "filters")
     with use_threads(threads):
         agree(passes(cpu, *data, steps), passes(array, *data, steps), TOLERANCE[np.float32])
 
@@ -161,6 +163,13 @@ def test_table_of_taps_finds_every_pixel():
     padded = np.pad(x[0], ((0, 0), (1, 9), (0, 9)))
     for c, i, j, p, q in np.ndindex(2, kh, kw, oh, ow):
         assert planes.ravel()[offsets[c, i, j] + p * form.pitch + q] == padded[c, p * sh + i * dh, q * sw + j * dw]
+
+
+@pytest.mark.skipif(LANES < 16, reason="another number of weights fits narrower vectors")
+def test_few_weights_are_packed_once():
+    assert _direct_small.suits(64, 27, 4)  # VGG's first layer
+    assert _direct_small.suits(96, 363, 4)  # AlexNet's
+    assert not _direct_small.suits(512, 4608, 4)
 
 
 def test_choice_of_algorithm():

@@ -17,6 +17,7 @@ GFLOP/s, AlexNet's second layer 187, 7x7 of 64 channels 165, 3x3 with stride 2 1
 peak; gathering takes 5 to 10 %, and the rest is waiting for y and for the padded copy of x, where there is one.
 """
 
+from . import _direct_small
 from ._compile import compiled
 from ._direct_columns import LINES, gather_columns, share, tile_width
 from ._direct_filters import pack_filters
@@ -34,6 +35,10 @@ def correlate(source, group_size, pitch, taps, weight, weight_step, weight_group
     if not y.size:
         return
     n, o, oh, ow = y.shape
+    if _direct_small.suits(o // groups, taps.pixels.size, y.itemsize):
+        _direct_small.correlate(source, group_size, pitch, taps, weight, weight_step, weight_group, bias, y, groups,
+                                relu)
+        return
     if pitch == ow:  # rows follow each other without a gap
         oh, ow = 1, oh * ow
     width = tile_width(y)

@@ -71,6 +71,22 @@ def add_run(typing, target, source, count):
 
 
 @intrinsic
+def finish_run(typing, target, source, plus, least, count):
+    """target[s] = max(source[s] + plus, least) for s < count; source has a whole vector. NaN stays."""
+
+    def build(context, builder, signature, args):
+        target, source, plus, least, count = args
+        every = Vectors(builder, target.type.pointee)
+        plus, least = (spread(builder, number, every.lanes) for number in (plus, least))
+        value = builder.fadd(every.load(source, 0), plus)
+        below = builder.fcmp_ordered("<", value, least)  # not true for NaN
+        Masked(builder, target.type.pointee, INT(0), count).store(builder.select(below, least, value), target)
+        return context.get_dummy_value()
+
+    return types.void(target, source, target.dtype, target.dtype, types.intp), build
+
+
+@intrinsic
 def transpose_square(typing, target, target_row, source, source_row):
     """target[s, r] = source[r, s] for a square as wide as a vector; rows begin target_row and source_row apart."""
 
