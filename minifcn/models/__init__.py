@@ -8,7 +8,18 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..graph import Graph
-from . import alexnet, fcn, fcn_alexnet, fcn_googlenet, fcn_nyud, fcn_siftflow, googlenet, vgg16
+from . import (
+    alexnet,
+    bayesian_segnet,
+    fcn,
+    fcn_alexnet,
+    fcn_googlenet,
+    fcn_nyud,
+    fcn_siftflow,
+    googlenet,
+    segnet,
+    vgg16,
+)
 
 
 class Model(NamedTuple):
@@ -37,6 +48,8 @@ class Model(NamedTuple):
 _FCN = "Long, Shelhamer, Darrell 2015, arXiv 1411.4038"
 _PAMI = "Shelhamer, Long, Darrell 2017, arXiv 1605.06211"
 _CAFFENET = "Krizhevsky, Sutskever, Hinton 2012, as BVLC's CaffeNet"
+_SEGNET = "Badrinarayanan, Kendall, Cipolla 2017, arXiv 1511.00561"
+_BAYESIAN = "Kendall, Badrinarayanan, Cipolla 2015, arXiv 1511.02680"
 _EITHER = ("paper", "same")
 
 
@@ -60,6 +73,11 @@ MODELS: dict[str, Model] = {
                              _FCN, _EITHER, heads=2),
     "siftflow-fcn16s": Model(fcn_siftflow.siftflow_fcn16s, "fcn16s with two heads", _FCN, _EITHER, heads=2),
     "siftflow-fcn8s": Model(fcn_siftflow.siftflow_fcn8s, "fcn8s with two heads", _FCN, _EITHER, heads=2),
+    "segnet": Model(segnet.segnet, "VGG-16 and its mirror image, joined by the places of maxima", _SEGNET),
+    "segnet-basic": Model(segnet.segnet_basic, "the same idea with eight convolutions of 7x7", _SEGNET),
+    "bayesian-segnet": Model(bayesian_segnet.bayesian_segnet, "SegNet with dropout, which says how sure it is",
+                             _BAYESIAN),
+    "bayesian-segnet-basic": Model(bayesian_segnet.bayesian_segnet_basic, "SegNet-Basic with dropout", _BAYESIAN),
     "alexnet": _classifier(alexnet.alexnet, alexnet.CROPS, _CAFFENET),
     "vgg16": _classifier(vgg16.vgg16, vgg16.CROPS, "Simonyan, Zisserman 2015, arXiv 1409.1556"),
     "googlenet": _classifier(googlenet.googlenet, googlenet.CROPS, "Szegedy et al. 2015, arXiv 1409.4842"),

@@ -18,6 +18,11 @@ def check_options(who: str, padding: str, choices: Iterable[str], width: float) 
     if padding not in choices:
         raise ValueError(f"{who}: expected padding {' or '.join(map(repr, choices))}, got {padding!r}. "
                          f"Choose one of these.")
+    check_width(who, width)
+
+
+def check_width(who: str, width: float) -> None:
+    """`width` is a number above 0. Raises ValueError otherwise."""
     if not 0 < width < float("inf"):
         raise ValueError(f"{who}: expected width above 0, got {width}. 1.0 is the paper's, 0.25 suits a laptop.")
 
