@@ -66,6 +66,8 @@ def preprocessing_for(settings: Settings, net: Any, dataset: Dataset) -> tuple[P
 
     Also returns what is to be said about these weights, "" if there are none.
     """
+    if not settings.weights and settings.pixels == "raw":
+        return Preprocessing(size=settings.size), ""
     if not settings.weights:
         mean, std = data.channel_statistics(dataset, STATISTICS_FROM)
         return Preprocessing(tuple(mean.tolist()), tuple((1 / np.maximum(std, 1.0)).tolist()), settings.size), ""

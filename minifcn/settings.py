@@ -15,6 +15,7 @@ class Settings:
         size: (H, W) that every image is resized to, None for its own.
         crop: (H, W) that is cut out after that, None for all of it.
         flip, scale: random mirroring; smallest and largest random factor.
+        pixels: "standard", mean 0 and deviation 1 over the training images, or "raw", 0..255 as they are.
         class_weights: "none", "median" (SegNet's median frequency) or "enet".
         weights: a run, or a file of published weights, to start from; one for each input of a network with several.
             See `minifcn.published`.
@@ -44,6 +45,7 @@ class Settings:
     crop: tuple[int, int] | None = None
     flip: bool = True
     scale: tuple[float, float] = (1.0, 1.0)
+    pixels: str = "standard"
     class_weights: str = "enet"
     weights: str | tuple[str, ...] = ()
     new_layers: tuple[str, ...] = ()
@@ -68,6 +70,7 @@ class Settings:
     winograd: bool = True
 
     def __post_init__(self) -> None:
+        _one_of("pixels", self.pixels, ("standard", "raw"))
         _one_of("class_weights", self.class_weights, ("none", "median", "enet"))
         _one_of("reduction", self.reduction, ("mean", "sum", "valid", "batch"))
         _one_of("optimizer", self.optimizer, ("adam", "sgd"))
