@@ -141,6 +141,7 @@ def test_structure():
 # With a ReLU behind: thirteen of VGG-16, five of AlexNet, three and nine times six of GoogLeNet; fc6 and fc7 where they
 # are convolutions.
 CONVOLUTIONS = {"vgg16": 13, "alexnet": 5, "fcn-alexnet": 7, "googlenet": 57, "fcn-googlenet": 57,
+                **{name: 0 for name in models.MODELS if "segnet" in name},  # batch norm is between
                 "nyud-fcn32s-color-hha": 30}  # and 15 in all other networks that stand on VGG-16
 
 

@@ -17,7 +17,7 @@ Layer names and multipliers are those of the authors' Caffe files (alexgkendall/
     segnet_basic_train.prototxt  local response normalisation of the raw image          none; wants pixels of 0..255
     bn_layer.cpp                 averages of the training set are computed afterwards   running averages, as in PyTorch
     bn_layer.cpp                 eps 1e-9                                               1e-5: float32 rounds more
-    section 3.1                  encoder starts from VGG-16's published weights         He's initialisation unless loaded
+    section 3.1                  encoder starts from VGG-16's published weights         He's initialisation, or --from
 """
 
 from collections.abc import Iterable
