@@ -68,13 +68,13 @@ def labels(rng, shape):
 
 
 def passes(rng, shape, dtype):
-    """Name -> arguments of every pass of this file's ops, but the updates."""
+    """Name, and what more to say -> arguments of every pass of this file's ops, but the updates."""
     x, gy = rng.normal(size=shape).astype(dtype), rng.normal(size=shape).astype(dtype)
     y = np.maximum(x, 0)
     mean, inv_std, weight, bias = per_channel(rng, shape[1], dtype)
     scale = rng.uniform(1, 3, shape).astype(dtype)
     target, weights = labels(rng, shape), rng.uniform(0.5, 2, shape[1]).astype(dtype)
-    log_sum_exp = rng.uniform(2, 4, target.shape).astype(dtype)
+    log_sum_exp, pixel_weight = (rng.uniform(2, 4, target.shape).astype(dtype) for _ in range(2))
     return {
         "relu": (x,), "relu_grad": (gy, y),
         "batch_norm_normalize": (x, mean, inv_std, weight, bias),
@@ -82,13 +82,19 @@ def passes(rng, shape, dtype):
         "batch_norm_frozen_grad": (gy, x, mean, inv_std, weight),
         "batch_norm_relu_frozen_grad": (gy, y, x, mean, inv_std, weight),
         "local_response_norm": (x, 5, 0.3, 0.75, 1.5), "local_response_norm_grad": (gy, x, scale, 4, 0.3, 0.75),
-        "softmax_cross_entropy": (x, target, weights, 255),
-        "softmax_cross_entropy_grad": (x, target, weights, log_sum_exp, 255, 0.7),
+        "softmax_cross_entropy": (x, target, weights, None, 255),
+        "softmax_cross_entropy by pixel": (x, target, weights, pixel_weight, 255),
+        "softmax_cross_entropy_grad": (x, target, weights, None, log_sum_exp, 255, 0.7),
+        "softmax_cross_entropy_grad by pixel": (x, target, weights, pixel_weight, log_sum_exp, 255, 0.7),
     } | ({
         "batch_norm_statistics": (x,),
         "batch_norm_grad": (gy, x, mean, inv_std, weight),
         "batch_norm_relu_grad": (gy, y, x, mean, inv_std, weight),
     } if x.size else {})  # without numbers there are no statistics
+
+
+def kernel(folder, name):
+    return getattr(folder, name.split()[0])
 
 
 NAMES = sorted(passes(np.random.default_rng(0), (1, 1, 1, 1), np.float32))
@@ -101,17 +107,17 @@ def test_as_the_reference(rng, name, shape, dtype, tolerance):
     arguments = passes(rng, shape, dtype).get(name)
     if arguments is None:
         pytest.skip("no statistics of no numbers")
-    compare(getattr(cpu, name)(*arguments), getattr(reference, name)(*arguments), tolerance)
+    compare(kernel(cpu, name)(*arguments), kernel(reference, name)(*arguments), tolerance)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_layout_and_alignment_do_not_matter(rng, name):
     arguments = passes(rng, (2, 3, 5, 7), np.float32)[name]
-    expected = getattr(cpu, name)(*arguments)
+    expected = kernel(cpu, name)(*arguments)
     for change in (*range(5), unaligned):
         moved = [a if not isinstance(a, np.ndarray) or a.ndim < 3 else
                  layouts(a)[change] if isinstance(change, int) else unaligned(a) for a in arguments]
-        compare(getattr(cpu, name)(*moved), expected, 0)
+        compare(kernel(cpu, name)(*moved), expected, 0)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -119,10 +125,10 @@ def test_repeats_to_the_last_bit(rng, name):
     arguments = passes(rng, (2, 5, 19, 23), np.float32)[name]
     for threads in (1, 2, 3):
         with use_threads(threads):
-            compare(getattr(cpu, name)(*arguments), getattr(cpu, name)(*arguments), 0)
+            compare(kernel(cpu, name)(*arguments), kernel(cpu, name)(*arguments), 0)
     with use_threads(1):
-        alone = getattr(cpu, name)(*arguments)
-    compare(getattr(cpu, name)(*arguments), alone, 0)  # and these do not even depend on the number of threads
+        alone = kernel(cpu, name)(*arguments)
+    compare(kernel(cpu, name)(*arguments), alone, 0)  # and these do not even depend on the number of threads
 
 
 @DTYPES
@@ -163,21 +169,22 @@ def test_nan_and_infinity_spread_as_in_the_reference(rng, name, value):
                 bad = [a.copy() if isinstance(a, np.ndarray) else a for a in arguments]
                 bad[position][at] = value
                 with np.errstate(all="ignore"):
-                    compare(getattr(cpu, name)(*bad), getattr(reference, name)(*bad), 1e-5)
+                    compare(kernel(cpu, name)(*bad), kernel(reference, name)(*bad), 1e-5)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e4, -1e4])
 def test_scores_out_of_the_ordinary(rng, value):
-    x, target, weight, _ = passes(rng, (2, 4, 5, 7), np.float32)["softmax_cross_entropy"]
+    x, target, weight, _, _ = passes(rng, (2, 4, 5, 7), np.float32)["softmax_cross_entropy"]
     target[0, 1, 2], target[0, 1, 3] = 2, 255
     for label in range(4):
         x[0, label, 1, 2] = x[0, label, 1, 3] = value
         with np.errstate(all="ignore"):
-            expected = reference.softmax_cross_entropy(x, target, weight, 255)
-            found = cpu.softmax_cross_entropy(x, target, weight, 255)
+            expected = reference.softmax_cross_entropy(x, target, weight, None, 255)
+            found = cpu.softmax_cross_entropy(x, target, weight, None, 255)
             compare(found, expected, 2e-6)
-            gradient = cpu.softmax_cross_entropy_grad(x, target, weight, expected[3], 255, 1.0)
-            compare(gradient, reference.softmax_cross_entropy_grad(x, target, weight, expected[3], 255, 1.0), 2e-6)
+            backward = x, target, weight, None, expected[3], 255, 1.0
+            gradient = cpu.softmax_cross_entropy_grad(*backward)
+            compare(gradient, reference.softmax_cross_entropy_grad(*backward), 2e-6)
         assert not gradient[0, :, 1, 3].any()
 
 

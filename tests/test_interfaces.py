@@ -42,7 +42,8 @@ OPS = {
     "scale": (("x",), {"factor": ANY}),
     "flatten": (("x",), {}),
     "linear": (("x", "weight", "bias"), {}),
-    "softmax_cross_entropy": (("x", "target"), {"weight": None, "ignore_index": 255, "reduction": "mean"}),
+    "softmax_cross_entropy": (("x", "target"), {"weight": None, "pixel_weight": None, "ignore_index": 255,
+                                                "reduction": "mean"}),
 }
 
 LAYERS = [
@@ -63,6 +64,8 @@ KERNELS = {
     "max_pool2d_grad": "gy indices h w kh kw sh sw ph pw dh dw",
     "scatter": "gy indices h w",
     "gather": "x indices",
+    "softmax_cross_entropy": "x target weight pixel_weight ignore_index",
+    "softmax_cross_entropy_grad": "x target weight pixel_weight log_sum_exp ignore_index scale",
 }
 
 

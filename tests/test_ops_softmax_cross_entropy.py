@@ -29,28 +29,39 @@ def case(rng, dtype=np.float64):
     return x, target, rng.uniform(0.5, 3, 4).astype(dtype)
 
 
-def brute_force(x, target, weight=None, ignore_index=255, reduction="mean"):
+def pixel_weights(rng, dtype=np.float64):
+    """What pixels count, one of the valid ones nothing."""
+    weights = rng.uniform(0.1, 11, (3, 2, 5)).astype(dtype)
+    weights[1, 1, 2] = 0
+    return weights
+
+
+def brute_force(x, target, weight=None, ignore_index=255, reduction="mean", pixel_weight=None):
     """The definition, from SciPy's log_softmax and exact sums."""
     losses, weights = [], []
     for n, p, q in np.ndindex(target.shape):
         label = int(target[n, p, q])
         if label != ignore_index:
             weights.append(1.0 if weight is None else float(weight[label]))
+            weights[-1] *= 1.0 if pixel_weight is None else float(pixel_weight[n, p, q])
             losses.append(-weights[-1] * log_softmax(x[n, :, p, q].astype(np.float64))[label])
     divisor = {"sum": 1, "mean": math.fsum(weights), "valid": len(losses), "batch": len(x)}[reduction]
     return math.fsum(losses) / divisor
 
 
+@pytest.mark.parametrize("by_pixel", [False, True])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-13), (np.float32, 5e-7)])
-def test_definition(rng, weighted, reduction, dtype, tolerance):
+def test_definition(rng, by_pixel, weighted, reduction, dtype, tolerance):
     x, target, weight = case(rng, dtype)
     weight = weight if weighted else None
-    y, _ = ops.softmax_cross_entropy(x, target, weight=weight, reduction=reduction)
+    pixel_weight = pixel_weights(rng, dtype) if by_pixel else None
+    y, _ = ops.softmax_cross_entropy(x, target, weight=weight, pixel_weight=pixel_weight, reduction=reduction)
     assert isinstance(y, np.ndarray)
     assert (y.shape, y.dtype) == ((), dtype)
-    assert float(y) == pytest.approx(brute_force(x, target, weight, reduction=reduction), rel=tolerance)
+    expected = brute_force(x, target, weight, reduction=reduction, pixel_weight=pixel_weight)
+    assert float(y) == pytest.approx(expected, rel=tolerance)
 
 
 def test_the_reductions_differ(rng):
@@ -59,11 +70,13 @@ def test_the_reductions_differ(rng):
     assert len(values) == 4
 
 
+@pytest.mark.parametrize("by_pixel", [False, True])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("reduction", REDUCTIONS)
-def test_gradient_by_central_differences(rng, weighted, reduction):
+def test_gradient_by_central_differences(rng, by_pixel, weighted, reduction):
     x, target, weight = case(rng)
-    options = {"weight": weight if weighted else None, "reduction": reduction}
+    options = {"weight": weight if weighted else None, "reduction": reduction,
+               "pixel_weight": pixel_weights(rng) if by_pixel else None}
     gx = ops.softmax_cross_entropy_backward(0.7, ops.softmax_cross_entropy(x, target, **options)[1])
     expected = np.empty_like(x)
     with minifcn.use_kernels("array"):  # the forward pass has its own test
@@ -198,6 +211,52 @@ def test_memory_layout_does_not_matter(rng):
         np.testing.assert_allclose(ops.softmax_cross_entropy_backward(1.0, cache), gx, rtol=1e-11)
 
 
+# Pixel weights.
+
+def test_pixel_weights_of_one_change_no_bit(rng):
+    x, target, weight = case(rng, np.float32)
+    ones = np.ones(target.shape, np.float32)
+    for reduction in REDUCTIONS:
+        y, cache = ops.softmax_cross_entropy(x, target, weight=weight, reduction=reduction)
+        z, other = ops.softmax_cross_entropy(x, target, weight=weight, pixel_weight=ones, reduction=reduction)
+        assert y == z
+        np.testing.assert_array_equal(ops.softmax_cross_entropy_backward(1.0, cache),
+                                      ops.softmax_cross_entropy_backward(1.0, other))
+
+
+def test_a_pixel_of_weight_zero_is_void_but_for_the_number_of_pixels(rng):
+    x, target, weight = case(rng)
+    pixel_weight = np.where(rng.random(target.shape) < 0.5, 0.0, 2.0)
+    less = np.where(pixel_weight == 0, 255, target)
+    for reduction in ("mean", "sum", "batch"):
+        y, cache = ops.softmax_cross_entropy(x, target, weight=weight, pixel_weight=pixel_weight, reduction=reduction)
+        z, other = ops.softmax_cross_entropy(x, less, weight=weight, pixel_weight=pixel_weight, reduction=reduction)
+        assert float(y) == pytest.approx(float(z), rel=1e-13)
+        np.testing.assert_allclose(ops.softmax_cross_entropy_backward(1.0, cache),
+                                   ops.softmax_cross_entropy_backward(1.0, other), rtol=1e-13)
+
+
+def test_pixel_weights_of_void_pixels_do_not_matter(rng):
+    x, target, _ = case(rng)
+    pixel_weight = pixel_weights(rng)
+    y, cache = ops.softmax_cross_entropy(x, target, pixel_weight=pixel_weight)
+    z, other = ops.softmax_cross_entropy(x, target, pixel_weight=np.where(target == 255, 1e9, pixel_weight))
+    assert y == z
+    np.testing.assert_array_equal(ops.softmax_cross_entropy_backward(1.0, cache),
+                                  ops.softmax_cross_entropy_backward(1.0, other))
+
+
+def test_the_layout_of_pixel_weights_does_not_matter(rng):
+    x, target, _ = case(rng)
+    pixel_weight = pixel_weights(rng)
+    y, cache = ops.softmax_cross_entropy(x, target, pixel_weight=pixel_weight)
+    for change in (np.asfortranarray, lambda a: np.repeat(a, 2, axis=-1)[..., ::2]):
+        z, other = ops.softmax_cross_entropy(x, target, pixel_weight=change(pixel_weight))
+        assert float(z) == pytest.approx(float(y), rel=1e-13)
+        np.testing.assert_allclose(ops.softmax_cross_entropy_backward(1.0, cache),
+                                   ops.softmax_cross_entropy_backward(1.0, other), rtol=1e-13)
+
+
 # What it refuses.
 
 @pytest.mark.parametrize("value", [4, 37, -1, 254])
@@ -248,6 +307,35 @@ def test_weight_shape_and_dtype(rng):
         ops.softmax_cross_entropy(x, target, weight=weight.astype(np.float32))
 
 
+def test_pixel_weight_shape_and_dtype(rng):
+    x, target, _ = case(rng)
+    for shape in ((3, 5, 2), (3, 1, 2, 5), (2, 5)):
+        with pytest.raises(ValueError, match=r"expected pixel_weight of shape \(3, 2, 5\), one number for each pixel "
+                                             r"of x \(3, 4, 2, 5\), got \(.*\)\. Crop or resize it as the labels"):
+            ops.softmax_cross_entropy(x, target, pixel_weight=np.ones(shape))
+    with pytest.raises(TypeError, match=r"expected pixel_weight of the dtype of x \(float64\), got float32"):
+        ops.softmax_cross_entropy(x, target, pixel_weight=np.ones(target.shape, np.float32))
+    with pytest.raises(TypeError, match="expected pixel_weight to be a NumPy or CuPy array, got list"):
+        ops.softmax_cross_entropy(x, target, pixel_weight=np.ones(target.shape).tolist())
+
+
+@pytest.mark.parametrize("value", [-0.5, np.nan, np.inf, -np.inf])
+def test_a_pixel_weight_that_is_no_weight(rng, value):
+    x, target, _ = case(rng)
+    pixel_weight = pixel_weights(rng)
+    pixel_weight[1, 0, 3] = pixel_weight[2, 1, 1] = value  # the first in reading order is named
+    with pytest.raises(ValueError, match=rf"expected pixel_weight finite and 0 or more, got {value} at image 1, row 0, "
+                                         rf"column 3\. Look at how the weight map was made"):
+        ops.softmax_cross_entropy(x, target, pixel_weight=pixel_weight)
+
+
+def test_pixel_weights_that_are_all_zero_have_no_mean(rng):
+    x, target, _ = case(rng)
+    nothing = np.where(target == 255, 1.0, 0.0)  # what void pixels would count does not help
+    with pytest.raises(ValueError, match=r"not zero for every label .* by class or by pixel .*got sum 0 over 26 valid"):
+        ops.softmax_cross_entropy(x, target, pixel_weight=nothing)
+
+
 def test_nothing_to_learn_from():
     with pytest.raises(ValueError, match="expected at least one image, class and pixel"):
         ops.softmax_cross_entropy(np.ones((0, 4, 2, 5)), np.ones((0, 2, 5), int))
@@ -287,6 +375,18 @@ def test_layer(rng, dtype):
     _, cache = ops.softmax_cross_entropy(x, target, weight=weight, reduction="valid")
     np.testing.assert_array_equal(gx, ops.softmax_cross_entropy_backward(1.0, cache))
     assert gtarget is None
+
+
+def test_layer_by_pixel(rng):
+    x, target, weight = case(rng)
+    pixel_weight = pixel_weights(rng)
+    layer = SoftmaxCrossEntropy(weight=weight)
+    y = layer.forward(x, target, pixel_weight)
+    assert float(y) == pytest.approx(brute_force(x, target, weight, pixel_weight=pixel_weight), rel=1e-13)
+    gx, *others = layer.backward()
+    _, cache = ops.softmax_cross_entropy(x, target, weight=weight, pixel_weight=pixel_weight)
+    np.testing.assert_array_equal(gx, ops.softmax_cross_entropy_backward(1.0, cache))
+    assert others == [None, None]  # one for each input
 
 
 def test_layer_scales_and_skips_its_gradient(rng):

@@ -243,16 +243,20 @@ def check_maps(case):
 
 
 def check_loss(case):
-    (x, rng), reduction, weighted, void = case
+    (x, rng), reduction, weighted, by_pixel, void = case
     classes = x.shape[1]
     weight = rng.uniform(0.1, 2, classes) if weighted else None
     target = rng.integers(0, classes, (x.shape[0], *x.shape[2:]))
     target[rng.random(target.shape) < void] = 255
     target[0, 0, 0] = 0  # at least one counts
+    pixel_weight = np.where(rng.random(target.shape) < 0.3, 0, rng.uniform(0, 11, target.shape)) if by_pixel else None
+    if by_pixel:
+        pixel_weight[0, 0, 0] = 1
 
     def run(dtype):
-        weights = None if weight is None else weight.astype(dtype)
-        y, cache = ops.softmax_cross_entropy(5 * x.astype(dtype), target, weight=weights, reduction=reduction)
+        weights, by_place = (None if a is None else a.astype(dtype) for a in (weight, pixel_weight))
+        y, cache = ops.softmax_cross_entropy(5 * x.astype(dtype), target, weight=weights, pixel_weight=by_place,
+                                             reduction=reduction)
         return y, ops.softmax_cross_entropy_backward(2.0, cache)
 
     agree(run)
@@ -280,7 +284,7 @@ CHECKS = {
     "resizing": (resizings(), check_resizing),
     "batch norm": (st.tuples(maps(least=2), st.booleans()), check_batch_norm),
     "LRN, ReLU, channel sums": (st.tuples(maps(), st.integers(1, 9), st.sampled_from([0.75, 0.5, 1.0])), check_maps),
-    "loss": (st.tuples(maps(), st.sampled_from(["sum", "mean", "valid", "batch"]), st.booleans(),
+    "loss": (st.tuples(maps(), st.sampled_from(["sum", "mean", "valid", "batch"]), st.booleans(), st.booleans(),
                        st.sampled_from([0, 0.3, 0.9])), check_loss),
     "updates": (st.tuples(maps(), st.sampled_from([0.1, 1e-3]), st.sampled_from([0, 1e-2]), st.integers(1, 1000)),
                 check_updates),

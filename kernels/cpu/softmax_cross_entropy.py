@@ -24,27 +24,28 @@ from ._threads import parts_of, run
 BLOCK = 2048  # pixels: with 21 classes 168 KiB of float32
 
 
-def softmax_cross_entropy(x, target, weight, ignore_index):
-    """x (N, C, H, W), target (N, H, W) integers, weight (C,) -> total, weight_total, valid, log_sum_exp (N, H, W)."""
+def softmax_cross_entropy(x, target, weight, pixel_weight, ignore_index):
+    """x (N, C, H, W), target (N, H, W) integers, weight (C,), pixel_weight (N, H, W) or None
+    -> total, weight_total, valid, log_sum_exp (N, H, W)."""
     images, _, h, w = x.shape
     log_sum_exp = memory.empty((images, h, w), x.dtype)
     blocks, grain = _blocks_and_grain(x)
     space = memory.empty((parts_of(images * blocks, grain), 2, BLOCK), x.dtype)
     sums = np.empty((images * blocks, 3))  # float64: of the losses, of the weights, of the pixels
-    run(_forward, images * blocks, _maps(contiguous(x)), _labels(target), contiguous(weight), ignore_index, blocks,
-        space, log_sum_exp.reshape(images, h * w), sums, grain=grain)
+    run(_forward, images * blocks, _maps(contiguous(x)), _labels(target), contiguous(weight), _rows(pixel_weight),
+        ignore_index, blocks, space, log_sum_exp.reshape(images, h * w), sums, grain=grain)
     total, weight_total, valid = sums.sum(axis=0)
     return x.dtype.type(total), x.dtype.type(weight_total), int(valid), log_sum_exp
 
 
-def softmax_cross_entropy_grad(x, target, weight, log_sum_exp, ignore_index, scale):
-    """The gradient of scale * total: gx (N, C, H, W) = scale * weight[t] * (probability - 1 if c == t), else 0."""
+def softmax_cross_entropy_grad(x, target, weight, pixel_weight, log_sum_exp, ignore_index, scale):
+    """The gradient of scale * total: gx (N, C, H, W) = scale * weight * (probability - 1 if c == t), else 0."""
     images, _, h, w = x.shape
     gx = memory.empty(x.shape, x.dtype)
     blocks, grain = _blocks_and_grain(x)
     space = memory.empty((parts_of(images * blocks, grain), 1, BLOCK), x.dtype)
     run(_backward, images * blocks, _maps(contiguous(x)), _labels(target), contiguous(x.dtype.type(scale) * weight),
-        contiguous(log_sum_exp).reshape(images, h * w), ignore_index, blocks, space, _maps(gx), grain=grain)
+        _rows(pixel_weight), _rows(log_sum_exp), ignore_index, blocks, space, _maps(gx), grain=grain)
     return gx
 
 
@@ -60,15 +61,19 @@ def _maps(x):
     return x.reshape(images, channels, h * w)
 
 
+def _rows(pixels):
+    """(N, H, W) -> (N, H*W), contiguous; None stays None, for which the compiler leaves out what belongs to it."""
+    return None if pixels is None else contiguous(pixels).reshape(pixels.shape[0], pixels.shape[1] * pixels.shape[2])
+
+
 def _labels(target):
     """(N, H, W) of any integers -> (N, H*W) int32."""
-    images, h, w = target.shape
-    return contiguous(target.astype(np.int32, copy=False)).reshape(images, h * w)
+    return _rows(target.astype(np.int32, copy=False))
 
 
 @compiled
-def _forward(part, start, stop, x, target, weight, ignore_index, blocks, space, log_sum_exp, sums):
-    """x (N, C, H*W), target, log_sum_exp (N, H*W), sums (N*blocks, 3): blocks start:stop."""
+def _forward(part, start, stop, x, target, weight, pixel_weight, ignore_index, blocks, space, log_sum_exp, sums):
+    """x (N, C, H*W), target, pixel_weight, log_sum_exp (N, H*W), sums (N*blocks, 3): blocks start:stop."""
     for unit in range(start, stop):
         n, first, last = piece(unit, blocks, x.shape[2])
         top, log_sum = space[part, 0, : last - first], space[part, 1, : last - first]
@@ -79,7 +84,8 @@ def _forward(part, start, stop, x, target, weight, ignore_index, blocks, space, 
         for c in range(x.shape[1]):
             _add_exponentials(x, n, c, first, top, log_sum)
         _logarithms(log_sum, top, log_sum_exp[n, first:last])
-        found = _sum_losses(x[n, :, first:last], target[n, first:last], weight, ignore_index, top, log_sum)
+        of_pixels = None if pixel_weight is None else pixel_weight[n, first:last]
+        found = _sum_losses(x[n, :, first:last], target[n, first:last], weight, of_pixels, ignore_index, top, log_sum)
         sums[unit, 0], sums[unit, 1], sums[unit, 2] = found
 
 
@@ -106,35 +112,40 @@ def _logarithms(total, top, log_sum_exp):
 
 
 @compiled
-def _sum_losses(x, target, weight, ignore_index, top, log_sum):
-    """x (C, pixels) -> the sums over the valid pixels: of weight * loss, of weight, of 1."""
+def _sum_losses(x, target, weight, pixel_weight, ignore_index, top, log_sum):
+    """x (C, pixels), pixel_weight (pixels,) or None -> the sums over the valid pixels: of weight * loss, weight, 1."""
     total, weight_total, valid = 0.0, 0.0, 0
     for i in range(target.size):
         t = target[i]
         if t != ignore_index:
+            counts = weight[t] if pixel_weight is None else weight[t] * pixel_weight[i]
             # Not log_sum_exp - x[t]: where the network is sure of t, that difference is far below top.
-            total += weight[t] * (log_sum[i] - (x[t, i] - top[i]))
-            weight_total += weight[t]
+            total += counts * (log_sum[i] - (x[t, i] - top[i]))
+            weight_total += counts
             valid += 1
     return total, weight_total, valid
 
 
 @compiled
-def _backward(part, start, stop, x, target, weight, log_sum_exp, ignore_index, blocks, space, gx):
-    """x, gx (N, C, H*W), target, log_sum_exp (N, H*W), weight (C,) with the scale in it: blocks start:stop."""
+def _backward(part, start, stop, x, target, weight, pixel_weight, log_sum_exp, ignore_index, blocks, space, gx):
+    """x, gx (N, C, H*W), target, pixel_weight, log_sum_exp (N, H*W), weight (C,) with the scale in it: start:stop."""
     ignored = np.int32(ignore_index)
     for unit in range(start, stop):
         n, first, last = piece(unit, blocks, x.shape[2])
         weights = space[part, 0, : last - first]
-        _look_up(target[n, first:last], weight, ignored, weights)
+        of_pixels = None if pixel_weight is None else pixel_weight[n, first:last]
+        _look_up(target[n, first:last], weight, of_pixels, ignored, weights)
         for c in range(x.shape[1]):
             _class_gradient(x, target, log_sum_exp, n, np.int32(c), first, ignored, weights, gx)
 
 
 @compiled
-def _look_up(target, weight, ignored, weights):
+def _look_up(target, weight, pixel_weight, ignored, weights):
     for i in range(target.size):
-        weights[i] = 0 if target[i] == ignored else weight[target[i]]
+        if target[i] == ignored:
+            weights[i] = 0
+        else:
+            weights[i] = weight[target[i]] if pixel_weight is None else weight[target[i]] * pixel_weight[i]
 
 
 @compiled

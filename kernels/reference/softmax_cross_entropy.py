@@ -1,9 +1,9 @@
 """Softmax cross-entropy over pixels, loop by loop.
 
 At a pixel with scores x[0..C-1] and label t, the softmax gives class c the probability exp(x[c]) / sum of exp(x), and
-the loss is minus the logarithm of the probability of t:
+the loss is minus the logarithm of the probability of t, times what the pixel counts:
 
-    loss = weight[t] * (log_sum_exp - x[t])          log_sum_exp = log(sum over c of exp(x[c]))
+    loss = weight[t] * pixel_weight * (log_sum_exp - x[t])          log_sum_exp = log(sum over c of exp(x[c]))
 
 exp overflows from about 88 in float32, so the largest score is subtracted first, which changes no probability.
 Pixels with label ignore_index count nowhere, whatever their scores. Sums over pixels are kept in float64.
@@ -12,10 +12,11 @@ Pixels with label ignore_index count nowhere, whatever their scores. Sums over p
 import numpy as np
 
 
-def softmax_cross_entropy(x, target, weight, ignore_index):
-    """x (N, C, H, W), target (N, H, W) integers, weight (C,) -> total, weight_total, valid, log_sum_exp (N, H, W).
+def softmax_cross_entropy(x, target, weight, pixel_weight, ignore_index):
+    """x (N, C, H, W), target (N, H, W) integers, weight (C,), pixel_weight (N, H, W) or None
+    -> total, weight_total, valid, log_sum_exp (N, H, W).
 
-    total: the sum of the losses of the valid pixels; weight_total: of their weights; valid: how many there are.
+    total: the sum of the losses of the valid pixels; weight_total: of what they count; valid: how many there are.
     """
     images, classes, h, w = x.shape
     log_sum_exp = np.empty((images, h, w), x.dtype)
@@ -32,17 +33,19 @@ def softmax_cross_entropy(x, target, weight, ignore_index):
                 log_sum_exp[n, p, q] = top + np.log(exponentials)
                 t = target[n, p, q]
                 if t != ignore_index:
+                    counts = weight[t] if pixel_weight is None else weight[t] * pixel_weight[n, p, q]
                     # Not log_sum_exp - x[t]: where the network is sure of t, that difference is far below top.
-                    total += weight[t] * (np.log(exponentials) - (x[n, t, p, q] - top))
-                    weight_total += weight[t]
+                    total += counts * (np.log(exponentials) - (x[n, t, p, q] - top))
+                    weight_total += counts
                     valid += 1
     return x.dtype.type(total), x.dtype.type(weight_total), valid, log_sum_exp
 
 
-def softmax_cross_entropy_grad(x, target, weight, log_sum_exp, ignore_index, scale):
-    """The gradient of scale * total: gx (N, C, H, W) = scale * weight[t] * (probability - 1 if c == t), else 0.
+def softmax_cross_entropy_grad(x, target, weight, pixel_weight, log_sum_exp, ignore_index, scale):
+    """The gradient of scale * total: gx (N, C, H, W) = scale * weight * (probability - 1 if c == t), else 0.
 
-    A pixel pulls up the score of its label and pushes down all others, by how probable it thought them.
+    The weight is weight[t], times pixel_weight if that is not None. A pixel pulls up the score of its label and pushes
+    down all others, by how probable it thought them.
     """
     images, classes, h, w = x.shape
     gx = np.zeros(x.shape, x.dtype)
@@ -51,7 +54,8 @@ def softmax_cross_entropy_grad(x, target, weight, log_sum_exp, ignore_index, sca
             for q in range(w):
                 t = target[n, p, q]
                 if t != ignore_index:
+                    counts = weight[t] if pixel_weight is None else weight[t] * pixel_weight[n, p, q]
                     for c in range(classes):
                         probability = np.exp(x[n, c, p, q] - log_sum_exp[n, p, q])
-                        gx[n, c, p, q] = scale * weight[t] * (probability - (1 if c == t else 0))
+                        gx[n, c, p, q] = scale * counts * (probability - (1 if c == t else 0))
     return gx

@@ -150,11 +150,28 @@ def flatten() -> Iterator[Case]:
     yield layers.Flatten(), (tie_free((3, 2, 1, 5)),)
 
 
+class _ByPixel(layers.SoftmaxCrossEntropy):
+    """The loss with pixel weights of its own: as inputs they would be floats whose gradient is looked for."""
+
+    def __init__(self, pixel_weight: Any, weight: Any = None, ignore_index: int = 255, reduction: str = "mean") -> None:
+        super().__init__(weight, ignore_index, reduction)
+        self.pixel_weight = pixel_weight
+
+    def _forward(self, x: Any, target: Any) -> tuple[Any, tuple]:  # type: ignore[override]
+        return super()._forward(x, target, self.pixel_weight)
+
+    def _backward(self, *args: Any) -> tuple[Any, ...]:
+        return super()._backward(*args)[:2]
+
+
 def softmax_cross_entropy() -> Iterator[Case]:
     target = np.random.default_rng(0).choice([0, 1, 2, 3, 255], (2, 6, 7))
     for weight, reduction in itertools.product((None, (0.5, 2.0, 1.0, 0.1)), ("mean", "sum", "valid", "batch")):
         yield layers.SoftmaxCrossEntropy(weight, reduction=reduction), (3 * X, target)
     yield layers.SoftmaxCrossEntropy(ignore_index=2), (X, np.where(target == 255, 2, target))
+    pixel_weight = np.random.default_rng(1).choice([0.0, 0.3, 1.0, 11.0], target.shape)
+    for weight, reduction in ((None, "mean"), ((0.5, 2.0, 1.0, 0.1), "mean"), (None, "valid")):
+        yield _ByPixel(pixel_weight, weight, reduction=reduction), (3 * X, target)
 
 
 ROWS: dict[str, Callable[[], Iterable[Case]]] = {

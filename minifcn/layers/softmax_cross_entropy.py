@@ -17,7 +17,9 @@ from .base import Layer, first_needed
 
 
 class SoftmaxCrossEntropy(Layer):
-    """Scores (N, C, H, W) and labels (N, H, W) -> a 0-d array; see `minifcn.ops.softmax_cross_entropy`.
+    """Scores (N, C, H, W), labels (N, H, W) and perhaps pixel weights (N, H, W) -> a 0-d array.
+
+    See `minifcn.ops.softmax_cross_entropy`.
 
     Args:
         weight: one number for each class, any sequence of them, or None. It takes on the dtype and device of the
@@ -35,12 +37,19 @@ class SoftmaxCrossEntropy(Layer):
         self.weight = None if weight is None else np.array(weight, np.float64)
         self.ignore_index, self.reduction = ignore_index, reduction
 
-    def _forward(self, x: Array, target: Array) -> tuple[Array, tuple]:
+    def _forward(self, x: Array, target: Array, pixel_weight: Array | None = None) -> tuple[Array, tuple]:
         weight = None if self.weight is None else array_module(x).asarray(self.weight, dtype=x.dtype)
-        return ops.softmax_cross_entropy(
-            x, target, weight=weight, ignore_index=self.ignore_index, reduction=self.reduction
+        y, cache = ops.softmax_cross_entropy(
+            x, target, weight=weight, pixel_weight=pixel_weight, ignore_index=self.ignore_index,
+            reduction=self.reduction,
         )
+        return y, (cache, pixel_weight is not None)
 
-    def _backward(self, cache: tuple, needs: tuple[bool, ...] | None, gy: Any = 1.0) -> tuple[Array | None, None]:
-        """(gx, None): labels are not differentiable. gy is 1 if left out, the gradient of the loss by itself."""
-        return ops.softmax_cross_entropy_backward(gy, cache, needs=(first_needed(needs),)), None
+    def _backward(self, cache: tuple, needs: tuple[bool, ...] | None, gy: Any = 1.0) -> tuple[Array | None, ...]:
+        """(gx, None), or (gx, None, None): labels and pixel weights are not differentiable.
+
+        gy is 1 if left out, the gradient of the loss by itself.
+        """
+        cache_of_op, by_pixel = cache
+        gx = ops.softmax_cross_entropy_backward(gy, cache_of_op, needs=(first_needed(needs),))
+        return (gx, None, None) if by_pixel else (gx, None)

@@ -4,10 +4,12 @@ Each pixel is one classification; what differs between papers is how the pixels 
 reference code sums, so its losses are in the hundred thousands and its learning rates near 1e-10; dividing by the
 number of pixels instead asks for a learning rate larger by that number.
 
-    "sum"     the sum of weight[label] * loss over the valid pixels
+    "sum"     the sum of weight * loss over the valid pixels
     "mean"    divided by the sum of their weights (PyTorch)
     "valid"   divided by the number of valid pixels (Caffe, normalize: true)
     "batch"   divided by the number of images (Caffe, normalize: false)
+
+The weight of a pixel is that of its class, times its own in a map of pixel weights (U-Net), times 1 where not given.
 """
 
 import numbers
@@ -22,7 +24,8 @@ REDUCTIONS = ("sum", "mean", "valid", "batch")
 
 
 def softmax_cross_entropy(
-    x: Array, target: Array, *, weight: Array | None = None, ignore_index: int = 255, reduction: str = "mean"
+    x: Array, target: Array, *, weight: Array | None = None, pixel_weight: Array | None = None, ignore_index: int = 255,
+    reduction: str = "mean",
 ) -> tuple[Array, tuple]:
     """How surprised the scores x are by the labels.
 
@@ -30,32 +33,36 @@ def softmax_cross_entropy(
         x: scores (N, C, H, W), float32 or float64, of any size: softmax is part of the loss.
         target: labels (N, H, W), any integer dtype, each a class 0 ... C-1 or ignore_index.
         weight: (C,), dtype of x; how much a pixel of each class counts. None counts all alike.
+        pixel_weight: (N, H, W), dtype of x, finite, 0 or more; how much each pixel counts beside that. It is given, not
+            learned, and gets no gradient. None counts all alike.
         ignore_index: label of the pixels that count nowhere, void.
         reduction: "sum", "mean", "valid" or "batch", see above.
 
     Returns:
         y, a 0-d array of x's dtype, and the cache for `softmax_cross_entropy_backward`.
 
-    Raises ValueError for shapes that do not fit, for a label that is no class (with its place), and where "mean" or
-    "valid" would divide by zero; TypeError for dtypes or devices.
+    Raises ValueError for shapes that do not fit, for a label that is no class or a pixel weight that is negative or not
+    finite (with its place), and where "mean" or "valid" would divide by zero; TypeError for dtypes or devices.
     """
     op = "softmax_cross_entropy"
     check_array(op, "x", x, "N C H W")
     _check_target(op, x, target)
     check_settings(op, ignore_index, reduction)
     classes = x.shape[1]
-    check_alike(op, x, weight=weight)
+    check_alike(op, x, weight=weight, pixel_weight=pixel_weight)
     if weight is not None and weight.shape != (classes,):
         raise ValueError(f"{op}: expected weight of shape ({classes},), one number for each class of x, "
                          f"got {weight.shape}. Give as many class weights as the network has classes.")
+    if pixel_weight is not None:
+        _check_pixel_weight(op, x, pixel_weight)
     labels = _checked_labels(op, target, classes, ignore_index)  # (N, H, W) int32
     xp = array_module(x)
     weight = xp.ones(classes, x.dtype) if weight is None else weight
-    parts = kernels_for(x).softmax_cross_entropy(x, labels, weight, int(ignore_index))
+    parts = kernels_for(x).softmax_cross_entropy(x, labels, weight, pixel_weight, int(ignore_index))
     total, weight_total, valid, log_sum_exp = parts
     divisor = _divisor(op, reduction, x.shape[0], int(valid), weight_total, labels.size)
     y = xp.asarray(total / divisor, dtype=x.dtype)
-    return y, (x, labels, weight, log_sum_exp, int(ignore_index), divisor)
+    return y, (x, labels, weight, pixel_weight, log_sum_exp, int(ignore_index), divisor)
 
 
 def softmax_cross_entropy_backward(
@@ -63,10 +70,10 @@ def softmax_cross_entropy_backward(
 ) -> Array | None:
     """Gradient of `softmax_cross_entropy`: gx (N, C, H, W), None if not needed; gy is a number, usually 1.
 
-    At a valid pixel it is the probabilities, minus 1 at the label, times the label's weight; at an ignored one 0.
+    At a valid pixel it is the probabilities, minus 1 at the label, times the pixel's weight; at an ignored one 0.
     """
     op = "softmax_cross_entropy_backward"
-    x, labels, weight, log_sum_exp, ignore_index, divisor = cache
+    x, labels, weight, pixel_weight, log_sum_exp, ignore_index, divisor = cache
     if getattr(gy, "shape", ()) != () or not hasattr(gy, "__float__"):
         raise ValueError(f"{op}: expected gy as a single number, the loss being one, "
                          f"got {getattr(gy, 'shape', type(gy).__name__)}. Pass 1.0.")
@@ -74,7 +81,8 @@ def softmax_cross_entropy_backward(
     if not need_x:
         return None
     scale = float(gy) / divisor
-    return kernels_for(x).softmax_cross_entropy_grad(x, labels, weight, log_sum_exp, ignore_index, scale)
+    passes = kernels_for(x)
+    return passes.softmax_cross_entropy_grad(x, labels, weight, pixel_weight, log_sum_exp, ignore_index, scale)
 
 
 def check_settings(who: str, ignore_index: Any, reduction: str) -> None:
@@ -101,6 +109,19 @@ def _check_target(op: str, x: Array, target: Any) -> None:
     if x.size == 0:
         raise ValueError(f"{op}: expected at least one image, class and pixel, got x of shape {x.shape}. "
                          f"Leave out empty batches.")
+
+
+def _check_pixel_weight(op: str, x: Array, pixel_weight: Array) -> None:
+    expected = (x.shape[0], *x.shape[2:])
+    if pixel_weight.shape != expected:
+        raise ValueError(f"{op}: expected pixel_weight of shape {expected}, one number for each pixel of x {x.shape}, "
+                         f"got {pixel_weight.shape}. Crop or resize it as the labels.")
+    wrong = ~((pixel_weight >= 0) & (pixel_weight < np.inf))  # NaN is in neither
+    if bool(wrong.any()):
+        n, row, column = (int(i) for i in np.unravel_index(int(wrong.argmax()), expected))
+        raise ValueError(f"{op}: expected pixel_weight finite and 0 or more, got {float(pixel_weight[n, row, column])} "
+                         f"at image {n}, row {row}, column {column}. Look at how the weight map was made; 0 leaves a "
+                         f"pixel out.")
 
 
 def _checked_labels(op: str, target: Array, classes: int, ignore_index: int) -> Array:
@@ -130,7 +151,7 @@ def _divisor(op: str, reduction: str, images: int, valid: int, weight_total: Any
     if reduction == "valid":
         return float(valid)
     if float(weight_total) == 0:
-        raise ValueError(f"{op}: expected class weights that are not zero for every label of the batch (reduction "
-                         f"'mean' divides by their sum), got sum 0 over {valid} valid pixels. Give positive weights, "
-                         f"or use reduction='valid'.")
+        raise ValueError(f"{op}: expected weights that are not zero for every label of the batch, by class or by pixel "
+                         f"(reduction 'mean' divides by their sum), got sum 0 over {valid} valid pixels. Give positive "
+                         f"weights, or use reduction='valid'.")
     return float(weight_total)

@@ -84,6 +84,27 @@ def test_softmax_cross_entropy(rng, weighted, reduction, ignore_index):
     close(ops.softmax_cross_entropy_backward(0.3, cache), tensor.grad)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("reduction", ["sum", "mean", "valid", "batch"])
+def test_softmax_cross_entropy_by_pixel(rng, weighted, reduction):
+    """PyTorch has no pixel weights: its losses of single pixels, multiplied and put together here."""
+    x, target = 4 * rng.normal(size=SHAPE), rng.integers(0, 6, (2, 3, 5))
+    target[0, 1, :3] = 255
+    weight = rng.uniform(0.2, 3, 6) if weighted else None
+    pixel_weight = rng.uniform(0, 11, target.shape)
+    tensor, labels, by_pixel = twin(x), torch.from_numpy(target), twin(pixel_weight, False)
+    by_class = twin(weight, False) if weighted else None
+    losses = functional.cross_entropy(tensor, labels, by_class, ignore_index=255, reduction="none")  # 0 where void
+    valid = labels != 255
+    counts = by_pixel[valid] * (by_class[labels[valid]] if weighted else 1)
+    divisor = {"sum": 1, "mean": counts.sum(), "valid": valid.sum(), "batch": len(x)}[reduction]
+    theirs = (by_pixel * losses).sum() / divisor
+    (0.3 * theirs).backward()
+    y, cache = ops.softmax_cross_entropy(x, target, weight=weight, pixel_weight=pixel_weight, reduction=reduction)
+    close(y, theirs)
+    close(ops.softmax_cross_entropy_backward(0.3, cache), tensor.grad)
+
+
 def test_softmax_cross_entropy_in_float32(rng):
     x, target = (20 * rng.normal(size=(2, 21, 8, 9))).astype(np.float32), rng.integers(0, 21, (2, 8, 9))
     tensor = twin(x)
