@@ -78,9 +78,11 @@ def preprocessing_for(settings: Settings, net: Any, dataset: Dataset) -> tuple[P
 
 
 def loss_weights(kind: str, dataset: Dataset) -> list[float] | None:
-    """One number for each class, by `Settings.class_weights`; None: all count alike."""
+    """One number for each class, by `Settings.class_weights`; None: all count alike. Raises as `segnet_weights`."""
     if kind == "none":
         return None
+    if kind == "segnet-camvid":
+        return data.segnet_weights(dataset.classes)
     counts = data.count_classes(dataset, STATISTICS_FROM)
     if kind == "median":
         return data.median_frequency_weights(counts).tolist()

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minifcn.data import open_dataset
+from minifcn.data import open_dataset, segnet_weights
+from minifcn.preparation import loss_weights
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data" / "camvid"
 
@@ -89,6 +90,24 @@ def test_a_mask_of_another_size(tiny):
     Image.fromarray(arrays["b"][1].T.copy()).save(root / "trainannot" / "b.png")
     with pytest.raises(ValueError, match=r"image's size, 6x9 .*b.png\), got 9x6 .*trainannot.b.png"):
         open_dataset(f"camvid:{root}")[1]
+
+
+# Of the loss layer in segnet_train.prototxt, by class number.
+PUBLISHED = [0.2595, 0.1826, 4.5640, 0.1417, 0.9051, 0.3826, 9.6446, 1.8418, 0.6823, 6.2478, 7.3614]
+
+
+def test_published_class_weights(tiny):
+    dataset = open_dataset(f"camvid:{tiny[0]}")
+    assert loss_weights("segnet-camvid", dataset) == PUBLISHED
+    assert dataset.classes[PUBLISHED.index(max(PUBLISHED))] == "sign"  # 9.64, as `median_frequency_weights` tells
+    assert segnet_weights(dataset.classes[::-1]) == PUBLISHED[::-1]  # they go by name
+
+
+@pytest.mark.parametrize("classes", [("sky", "road"), ("sky",) * 11, ()])
+def test_published_class_weights_are_for_these_classes(classes):
+    with pytest.raises(ValueError, match=r"segnet-camvid: expected CamVid's eleven classes \(sky, building, .*\), got "
+                                         rf"{len(classes)} \({', '.join(classes)}\)\. Use 'median' or 'enet'"):
+        segnet_weights(classes)
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="CamVid is not at ../shared/data/camvid")

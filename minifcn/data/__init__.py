@@ -8,7 +8,7 @@
     indices = batch_indices(len(dataset), batch_size=8, seed=0, step=0)
     x, target = load_batch(dataset, indices, mean=mean, scale=1 / std)  # (8, 3, H, W), (8, H, W)
 
-Only NumPy and Pillow stand behind this package, and Pillow is imported when the first file is opened.
+Only NumPy, Pillow and SciPy stand behind this package, and the latter two are imported when they are first needed.
 """
 
 from collections.abc import Callable
@@ -17,9 +17,10 @@ from pathlib import Path
 
 from .batches import batch_indices, load_batch, reordered, to_batch, valid_pixels
 from .cache import Cached, Resized
-from .camvid import CamVid
+from .camvid import CamVid, segnet_weights
 from .dataset import VOID, Dataset, Sample, check_sample
 from .descriptions import DESCRIPTIONS, Description
+from .elastic import random_elastic
 from .folder import Folder
 from .images import read_image, read_label, save_image, save_label
 from .nyud import INPUTS, Nyud
@@ -46,6 +47,7 @@ from .transforms import (
     resize_label,
 )
 from .voc import Voc
+from .weight_map import border_weights, unet_weight_map
 
 __all__ = [
     "DESCRIPTIONS",
@@ -67,6 +69,7 @@ __all__ = [
     "Street",
     "Voc",
     "batch_indices",
+    "border_weights",
     "channel_statistics",
     "check_sample",
     "class_frequencies",
@@ -77,6 +80,7 @@ __all__ = [
     "median_frequency_weights",
     "open_dataset",
     "random_crop",
+    "random_elastic",
     "random_flip",
     "random_scale",
     "read_image",
@@ -87,7 +91,9 @@ __all__ = [
     "resize_label",
     "save_image",
     "save_label",
+    "segnet_weights",
     "to_batch",
+    "unet_weight_map",
     "valid_pixels",
     "voc_palette",
 ]

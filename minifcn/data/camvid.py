@@ -34,6 +34,11 @@ _COLORS = {
 }
 CLASSES = tuple(_COLORS)
 PALETTE = np.array(list(_COLORS.values()), dtype=np.uint8)  # (11, 3)
+# By class, for the loss: the numbers in the authors' own network file (SegNet tutorial, Models/segnet_train.prototxt).
+SEGNET_WEIGHTS = {
+    "sky": 0.2595, "building": 0.1826, "pole": 4.5640, "road": 0.1417, "pavement": 0.9051, "tree": 0.3826,
+    "sign": 9.6446, "fence": 1.8418, "car": 0.6823, "pedestrian": 6.2478, "bicyclist": 7.3614,
+}
 _VOID_IN_FILE = 11
 
 
@@ -57,6 +62,19 @@ class CamVid(Dataset):
         label, _ = read_label(label_file)
         label[label == _VOID_IN_FILE] = VOID
         return Sample(read_image(image_file), label, image_file.stem)
+
+
+def segnet_weights(classes: tuple[str, ...]) -> list[float]:
+    """SEGNET_WEIGHTS in the order of `classes`. Raises ValueError unless these are CamVid's eleven, in any order.
+
+    SegNet's authors call them median-frequency weights; see `median_frequency_weights` for how far they are.
+    """
+    if sorted(classes) != sorted(CLASSES):
+        raise ValueError(
+            f"segnet-camvid: expected CamVid's eleven classes ({', '.join(CLASSES)}), got {len(classes)} "
+            f"({', '.join(classes)}). Use 'median' or 'enet', which are computed from the data."
+        )
+    return [SEGNET_WEIGHTS[name] for name in classes]
 
 
 def _read_list(root: Path, split: str) -> list[tuple[Path, Path]]:

@@ -87,7 +87,7 @@ def median_frequency_weights(counts: ClassCounts) -> Array:
     A frequency is here: pixels of the class / pixels of the images in which it occurs. So a class that is rare only
     because few images have it is not weighted up. Absent classes get weight 0, stay out of the median, and are
     listed in `counts.absent`. (The weights that SegNet's authors published for CamVid do not follow from this formula
-    and their own label files: for the sign class they give 9.64 where it yields 3.85.)
+    and their own label files: for the sign class they give 9.64 where it yields 3.85. `segnet_weights` has them.)
     Source: Eigen and Fergus 2015, section 4.3.2; SegNet, section 3.1.
     """
     class_frequencies(counts)  # refuses a data set of void only

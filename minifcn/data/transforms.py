@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .dataset import VOID, Array
+from .elastic import check_sigma, random_elastic
 
 Rng = int | np.random.Generator
 Pair = tuple[Array, Array]  # image (H, W, 3) uint8 (or what else `Sample` allows) and label (H, W) uint8
@@ -96,20 +97,24 @@ def random_crop(
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Which random changes training makes: scale first, then crop, then flip.
+    """Which random changes training makes: scale first, then elastic deformation, crop, flip.
 
     Attributes:
         flip: exchange left and right in half of the cases.
         scale: the smallest and the largest factor; (1, 1) leaves the size alone.
         crop: (H, W) of the window, or None for the whole image.
+        elastic: the standard deviation of `random_elastic`, in pixels; 0 for none. Before the crop, so that what moves
+            into the window is the image around it, not its mirror.
     """
 
     flip: bool = True
     scale: tuple[float, float] = (1.0, 1.0)
     crop: tuple[int, int] | None = None
+    elastic: float = 0.0
 
     def __post_init__(self) -> None:
         _check_scale(self.scale)
+        check_sigma("Augmentation", self.elastic)
         if self.crop is not None:
             check_size("Augmentation", self.crop)
 
@@ -118,6 +123,8 @@ class Augmentation:
         rng = np.random.default_rng(rng)
         if self.scale != (1.0, 1.0):
             image, label = random_scale(image, label, rng, self.scale)
+        if self.elastic:
+            image, label = random_elastic(image, label, rng, self.elastic)
         if self.crop is not None:
             image, label = random_crop(image, label, rng, self.crop, fill)
         if self.flip:
