@@ -53,12 +53,13 @@ class Learner:
         for remark in (note, taken, *self.train_data.notes):  # some notes come when the first mask is read
             if remark:
                 progress.say(remark)
-        self.loss = SoftmaxCrossEntropy(weight=self.class_weights, reduction=settings.reduction)
+        in_loss = self.class_weights if settings.weight_map == "none" else None  # a map has them in it
+        self.loss = SoftmaxCrossEntropy(weight=in_loss, reduction=settings.reduction)
         self.second_data = second_labels(settings, self.net)
         second = [SoftmaxCrossEntropy(reduction=settings.reduction)] if self.second_data else []
         self.losses = [self.loss, *second]  # one for each output
         self.optimizer = _optimizer(settings, self.net.parameters())
-        self.augmentation = data.Augmentation(settings.flip, settings.scale, settings.crop)
+        self.augmentation = data.Augmentation(settings.flip, settings.scale, settings.crop, settings.elastic)
         self.runner = fuse(self.net) if settings.fuse else self.net
         self.predictor = Predictor(self.net, self.meta(), settings.fuse)
         self.iterations = 0
@@ -83,8 +84,9 @@ class Learner:
         y = self.runner.forward(*divided(self.net, x), record=True)
         scores = list(y) if isinstance(y, tuple) else [y]  # (N, K, H, W), from each head
         targets = [target, *self.second_target(number)]
-        loss = sum(float(layer.forward(*pair, record=True))
-                   for layer, *pair in zip(self.losses, scores, targets, strict=True))
+        weights = [self.pixel_weight(targets[0], scores[0].dtype), None][: len(targets)]
+        loss = sum(float(layer.forward(*given, record=True))
+                   for layer, *given in zip(self.losses, scores, targets, weights, strict=True))
         if not math.isfinite(loss):
             raise TrainingError(self._explain(loss, number, x))
         prediction = to_numpy(scores[0].argmax(axis=1))  # (N, H, W)
@@ -93,6 +95,16 @@ class Learner:
         part = 1.0 / self.settings.accumulate
         self.runner.back_out([layer.backward(part)[0] for layer in self.losses], nobody)
         return loss, prediction, to_numpy(target)
+
+    def pixel_weight(self, target: Array, dtype: Any) -> Array | None:
+        """What each pixel counts in the first head's loss, (N, H, W) for labels (N, H, W); None: what its class does.
+
+        Made from the labels as the loss sees them, so it fits them however they were augmented or cut.
+        """
+        if self.settings.weight_map == "none":
+            return None
+        maps = [data.unet_weight_map(label, self.class_weights) for label in to_numpy(target)]
+        return to_device(np.stack(maps).astype(dtype), self.device)
 
     def batch(self, number: int) -> tuple[Array, Array]:
         """The images and labels of a batch; without accumulation that is the one of iteration `number`."""

@@ -16,7 +16,13 @@ class Settings:
         crop: (H, W) that is cut out after that, None for all of it.
         flip, scale: random mirroring; smallest and largest random factor.
         pixels: "standard", mean 0 and deviation 1 over the training images, or "raw", 0..255 as they are.
-        class_weights: "none", "median" (SegNet's median frequency) or "enet".
+        elastic: of random elastic deformation: standard deviation in pixels, 0 for none; see `data.random_elastic`.
+        class_weights: "none", "median" (SegNet's median frequency), "enet", or "segnet-camvid": what SegNet's authors
+            published for CamVid.
+        weight_map: "none", or "unet": a pixel counts what its class does, plus what U-Net adds in narrow gaps between
+            objects; see `data.unet_weight_map`. Class 0 is the background, objects are connected parts of a class. The
+            class weights are then part of the map (the paper's w_c) and do not multiply it as well. Of two heads, the
+            map is for the first.
         weights: a run, or a file of published weights, to start from; one for each input of a network with several.
             See `minifcn.published`.
         new_layers: layers that start anew all the same.
@@ -46,7 +52,9 @@ class Settings:
     flip: bool = True
     scale: tuple[float, float] = (1.0, 1.0)
     pixels: str = "standard"
+    elastic: float = 0.0
     class_weights: str = "enet"
+    weight_map: str = "none"
     weights: str | tuple[str, ...] = ()
     new_layers: tuple[str, ...] = ()
     reduction: str = "mean"
@@ -71,7 +79,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         _one_of("pixels", self.pixels, ("standard", "raw"))
-        _one_of("class_weights", self.class_weights, ("none", "median", "enet"))
+        _one_of("class_weights", self.class_weights, ("none", "median", "enet", "segnet-camvid"))
+        _one_of("weight_map", self.weight_map, ("none", "unet"))
         _one_of("reduction", self.reduction, ("mean", "sum", "valid", "batch"))
         _one_of("optimizer", self.optimizer, ("adam", "sgd"))
         _one_of("policy", self.policy, ("fixed", "step", "poly"))

@@ -174,11 +174,12 @@ def test_all_options_of_train(scenes, tmp_path, capsys, monkeypatch):
     text = printed(capsys, *train_on(
         scenes, tmp_path / "run", "--model", "fcn16s", "--padding", "paper", "--size", "20x30", "--crop", "16x24",
         "--scale", "0.8", "1.2", "--no-flip", "--optimizer", "sgd", "--lr", "1e-4", "--policy", "step", "--momentum",
-        "0.8", "--weight-decay", "0.001", "--class-weights", "median", "--seed", "7", "--device", "cpu"))
+        "0.8", "--weight-decay", "0.001", "--class-weights", "median", "--weight-map", "unet", "--elastic", "1.5",
+        "--seed", "7", "--device", "cpu"))
     settings = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]
     expected = {"model": "fcn16s", "padding": "paper", "size": [20, 30], "crop": [16, 24], "scale": [0.8, 1.2],
                 "flip": False, "optimizer": "sgd", "lr": 1e-4, "policy": "step", "momentum": 0.8, "weight_decay": 0.001,
-                "class_weights": "median", "seed": 7, "device": "cpu"}
+                "class_weights": "median", "weight_map": "unet", "elastic": 1.5, "seed": 7, "device": "cpu"}
     assert settings | expected == settings
     assert "mean IoU" in text
     assert "trained 2 steps" in text

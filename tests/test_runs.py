@@ -10,7 +10,9 @@ from minifcn.settings import DEMONSTRATION, PHOTOGRAPHS, Settings
 
 
 @pytest.mark.parametrize(("given", "message"), [
-    ({"class_weights": "enough"}, "train: expected class_weights among none, median, enet, got 'enough'. Choose one"),
+    ({"class_weights": "enough"},
+     "train: expected class_weights among none, median, enet, segnet-camvid, got 'enough'. Choose one of these"),
+    ({"weight_map": "unit"}, "train: expected weight_map among none, unet, got 'unit'. Choose one"),
     ({"optimizer": "rmsprop"}, "train: expected optimizer among adam, sgd, got 'rmsprop'"),
     ({"policy": "cosine"}, "train: expected policy among fixed, step, poly, got 'cosine'"),
     ({"lr": 0}, "train: expected lr above 0, got 0. Choose a positive number"),

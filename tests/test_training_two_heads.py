@@ -46,8 +46,9 @@ def quick(monkeypatch):
     monkeypatch.setattr(training.pictures, "curves", lambda path, records: False)
 
 
-def test_both_label_maps_are_cropped_and_mirrored_alike(outdoors):
-    learner = Learner(Settings(data=f"siftflow:{outdoors}", **SMALL, crop=(20, 24), scale=(0.7, 1.4)), Progress())
+def test_both_label_maps_are_bent_cropped_and_mirrored_alike(outdoors):
+    settings = Settings(data=f"siftflow:{outdoors}", **SMALL, crop=(20, 24), scale=(0.7, 1.4), elastic=2.0)
+    learner = Learner(settings, Progress())
     for number in range(8):
         _, semantic = learner.batch(number)
         (geometric,) = learner.second_target(number)
@@ -55,6 +56,20 @@ def test_both_label_maps_are_cropped_and_mirrored_alike(outdoors):
         assert (geometric[void] == 255).all()
         np.testing.assert_array_equal(geometric[~void], geometry_of(semantic[~void] + 1) - 1)
         assert len(np.unique(geometric[~void])) > 1
+
+
+def test_a_weight_map_is_for_the_first_head(outdoors, monkeypatch):
+    learner, given = Learner(Settings(data=f"siftflow:{outdoors}", **SMALL, weight_map="unet"), Progress()), []
+    for layer in learner.losses:
+        def forward(scores, target, pixel_weight, record, original=layer.forward):
+            given.append((target, pixel_weight))
+            return original(scores, target, pixel_weight, record=record)
+        monkeypatch.setattr(layer, "forward", forward)
+    learner.add_gradients(0)
+    (semantic, weights), (_, no_weights) = given
+    assert no_weights is None
+    np.testing.assert_array_equal(weights[semantic == 255], 0)
+    assert weights[semantic != 255].min() == 1  # without class weights
 
 
 def test_the_trunk_learns_from_the_sum_of_both_losses(outdoors):

@@ -49,6 +49,8 @@ def add_to(commands: Any) -> None:
     what.add_argument("--pixels", choices=("standard", "raw"),
                       help=f"mean 0 and deviation 1, or 0..255 as they are; {_default('pixels')}")
     what.add_argument("--no-flip", dest="flip", action="store_false", help="no random mirroring")
+    what.add_argument("--elastic", type=positive, metavar="SIGMA", help="random elastic deformation, of so many pixels "
+                      "(standard deviation; U-Net has 10); default none")
     how = parser.add_argument_group("how long")
     length = how.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=positive, help=f"about so long on this machine; {_default('minutes')}")
@@ -64,7 +66,11 @@ def add_to(commands: Any) -> None:
     rule.add_argument("--accumulate", type=count, help=f"batches a step; {_default('accumulate')}")
     rule.add_argument("--reduction", choices=("mean", "sum", "valid", "batch"),
                       help=f"of the loss over pixels; {_default('reduction')}")
-    rule.add_argument("--class-weights", choices=("none", "median", "enet"), help=_default("class_weights"))
+    rule.add_argument("--class-weights", choices=("none", "median", "enet", "segnet-camvid"),
+                      help=f"computed from the data, or SegNet's for CamVid; {_default('class_weights')}")
+    rule.add_argument("--weight-map", choices=("none", "unet"),
+                      help="unet: beside its class weight, a pixel of class 0 between two objects counts more, the "
+                      f"narrower the gap; {_default('weight_map')}")
     rule.add_argument("--evaluations", type=count, help=f"scorings of the val images; {_default('evaluations')}")
     rule.add_argument("--seed", type=natural, help=f"of everything random; {_default('seed')}")
     rule.add_argument("--device", help=f"auto, cpu or cuda[:i]; {_default('device')}")
