@@ -45,7 +45,7 @@ def test_border_weights(instances, w0, sigma):
     assert not weights[LABELS != 0].any()
 
 
-@pytest.mark.parametrize("sigma", [0.3, 0.7, 2.0])
+@pytest.mark.parametrize("sigma", [0.5, 0.7, 2.0])
 def test_windows_leave_nothing_out(rng, sigma):
     """Cells at random places of a map that is many sigmas long, so that most are out of each other's reach."""
     instances = np.zeros((12, 40), int)
@@ -114,10 +114,9 @@ def test_memory_is_that_of_a_few_maps_however_many_instances():
 
 
 def whole_by_definition(class_weights, **settings):
-    weights = by_definition(LABELS, PARTS, **settings)
-    for value, weight in enumerate(class_weights):
-        weights[LABELS == value] += weight
-    return weights
+    table = np.zeros(256)  # by label; void counts nothing
+    table[: len(class_weights)] = class_weights
+    return table[LABELS] + by_definition(LABELS, PARTS, **settings)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64])
@@ -139,7 +138,7 @@ def test_without_class_weights_all_classes_count_one():
 def test_masks_with_instances_missing():
     missing = np.where(PARTS == 2, 0, PARTS)
     with pytest.raises(ValueError, match=r"border_weights: expected an instance \(not 0\) at each pixel of a class, "
-                                         r"got 0 at row 1, column 3 \(5 such pixels in all\)\. Complete the instance map"):
+                                         r"got 0 at row 1, column 3 \(5 such pixels in all\)\. Complete"):
         border_weights(LABELS, missing)
 
 

@@ -78,7 +78,7 @@ def border_weights(
         numbers = _connected_parts(labels, background)
     else:
         numbers = _checked_instances(labels, instances, background)
-    nearest, second = _two_distances(numbers, int(np.ceil(_REACH * sigma)))  # (H, W) each
+    nearest, second = _two_distances(numbers, int(np.ceil(_REACH * sigma)))
     second[second > _REACH * sigma] = np.inf
     return np.where(labels == background, w0 * np.exp(-((nearest + second) ** 2) / (2 * sigma**2)), 0.0)
 
@@ -114,22 +114,22 @@ def _checked_instances(labels: Array, instances: Any, background: int) -> Array:
     return np.where(some, np.searchsorted(known, instances) + 1, 0)
 
 
-def _two_distances(numbers: Array, reach: int) -> Array:
-    """(2, H, W): to the nearest and to the second nearest instance; infinite where that is out of reach.
+def _two_distances(numbers: Array, reach: int) -> tuple[Array, Array]:
+    """To the nearest and to the second nearest instance, (H, W) each; infinite where that is out of reach.
 
     One instance after the other, each in a window of `reach` pixels around it: two maps are kept, however many
     instances there are, and small instances cost little.
     """
     from scipy.ndimage import distance_transform_edt, find_objects
 
-    distances = np.full((2, *numbers.shape), np.inf)
+    nearest, second = np.full(numbers.shape, np.inf), np.full(numbers.shape, np.inf)
     for number, place in enumerate(find_objects(numbers), start=1):
         window = tuple(slice(max(0, side.start - reach), side.stop + reach) for side in place)
         distance = distance_transform_edt(numbers[window] != number)
-        nearest, second = distances[(0, *window)], distances[(1, *window)]  # views
-        np.minimum(second, np.maximum(nearest, distance), out=second)
-        np.minimum(nearest, distance, out=nearest)
-    return distances
+        one, two = nearest[window], second[window]  # views
+        np.minimum(two, np.maximum(one, distance), out=two)
+        np.minimum(one, distance, out=one)
+    return nearest, second
 
 
 def _check(labels: Any, w0: float, sigma: float) -> None:
