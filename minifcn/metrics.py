@@ -10,6 +10,11 @@ that are g), its columns to q_p (pixels that were called p), and its diagonal ho
 
 One matrix is filled over a whole data set and scored once. A mean of scores per image would be another number, and
 would have to say what an image without cars scores on cars.
+
+SegNet's "global accuracy" is the pixel accuracy; its "class average" and mean IoU are the mean accuracy and mean IoU,
+except that a class which the truth has nowhere counts as 0 there and is skipped here (see `Scores`). So they differ
+only on data without some class, where SegNet's can never reach 1: `Scores.segnet_averages` gives those.
+
 Source: Long, Shelhamer, Darrell, "Fully Convolutional Networks for Semantic Segmentation", 2015, section 5.
 """
 
@@ -45,17 +50,21 @@ class Scores:
 
         Raises ValueError unless there is one name for each class.
         """
-        if len(class_names) != len(self.iou):
-            raise ValueError(f"Scores.as_dict: expected {len(self.iou)} class names, one for each class, "
-                             f"got {len(class_names)}. Pass the names of the data set that was scored.")
         return {
             "pixel_accuracy": self.pixel_accuracy,
             "mean_accuracy": self.mean_accuracy,
             "mean_iou": self.mean_iou,
             "fw_iou": self.fw_iou,
-            "iou": {name: None if math.isnan(iou) else iou for name, iou in zip(class_names, self.iou, strict=True)},
+            "iou": by_name("Scores.as_dict", class_names, self.iou),
             "absent": [class_names[number] for number in self.absent],
         }
+
+    def segnet_averages(self) -> tuple[float, float]:
+        """SegNet's (class average, mean IoU): the means over all classes, one that the truth has none of counting as 0.
+
+        Source: compute_test_results.m of alexgkendall/SegNet-Tutorial.
+        """
+        return float(np.nan_to_num(self.accuracy).mean()), float(np.nan_to_num(self.iou).mean())
 
 
 class ConfusionMatrix:
@@ -86,14 +95,8 @@ class ConfusionMatrix:
         Raises ValueError, naming the place, for a label outside the classes; TypeError for other dtypes and for arrays
         that are not on the CPU. Nothing is counted then.
         """
-        prediction, target = _integers("prediction", prediction), _integers("target", target)
-        if prediction.shape != target.shape:
-            raise ValueError(f"ConfusionMatrix.add: expected a prediction of the target's shape {target.shape}, "
-                             f"got {prediction.shape}. Resize the scores to the label's grid before the argmax.")
-        n, valid = self.num_classes, target != self.ignore_index
-        _check_range("prediction", prediction, n, np.True_, "Take the argmax over the class axis.")
-        _check_range("target", target, n, valid,
-                     f"Only {self.ignore_index} is void; renumber the labels, or set num_classes or ignore_index.")
+        n = self.num_classes
+        prediction, target, valid = check_labels("ConfusionMatrix.add", prediction, target, n, self.ignore_index)
         # Each pair (g, p) becomes one number n*g + p, so that a single bincount fills the table.
         pairs = n * target[valid].astype(np.int64) + prediction[valid].astype(np.int64)
         self.counts += np.bincount(pairs, minlength=n * n).reshape(n, n)
@@ -128,28 +131,53 @@ class ConfusionMatrix:
         )
 
 
+def by_name(op: str, class_names: Sequence[str], values: Sequence[float]) -> dict[str, float | None]:
+    """One value for each class as JSON wants it, None for nan. Raises ValueError, as `op`, unless each has a name."""
+    if len(class_names) != len(values):
+        raise ValueError(f"{op}: expected {len(values)} class names, one for each class, got {len(class_names)}. "
+                         f"Pass the names of the data set that was scored.")
+    return {name: None if math.isnan(value) else value for name, value in zip(class_names, values, strict=True)}
+
+
+def check_labels(
+    op: str, prediction: Any, target: Any, num_classes: int, ignore_index: int
+) -> tuple[Array, Array, Array]:
+    """(prediction, target, where the target is not void) as arrays of one shape, every label a class.
+
+    Raises ValueError and TypeError as `ConfusionMatrix.add` says, in the name of `op`.
+    """
+    prediction, target = _integers(op, "prediction", prediction), _integers(op, "target", target)
+    if prediction.shape != target.shape:
+        raise ValueError(f"{op}: expected a prediction of the target's shape {target.shape}, "
+                         f"got {prediction.shape}. Resize the scores to the label's grid before the argmax.")
+    valid = target != ignore_index
+    _check_range(op, "prediction", prediction, num_classes, np.True_, "Take the argmax over the class axis.")
+    _check_range(op, "target", target, num_classes, valid,
+                 f"Only {ignore_index} is void; renumber the labels, or set num_classes or ignore_index.")
+    return prediction, target, valid
+
+
 def _ratio(part: Array, whole: Array) -> Array:
     """part / whole, nan where the whole is 0."""
     return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
 
 
-def _integers(name: str, labels: Any) -> Array:
+def _integers(op: str, name: str, labels: Any) -> Array:
     if hasattr(labels, "__cuda_array_interface__"):
-        raise TypeError(f"ConfusionMatrix.add: expected {name} as a NumPy array, got one on the GPU. "
-                        f"Bring it over with .get().")
+        raise TypeError(f"{op}: expected {name} as a NumPy array, got one on the GPU. Bring it over with .get().")
     labels = np.asarray(labels)
     if labels.dtype.kind not in "iu":
-        raise TypeError(f"ConfusionMatrix.add: expected {name} of an integer dtype, got {labels.dtype}. "
+        raise TypeError(f"{op}: expected {name} of an integer dtype, got {labels.dtype}. "
                         f"Class numbers come from an argmax or a label file.")
     return labels
 
 
-def _check_range(name: str, labels: Array, num_classes: int, where: Any, advice: str) -> None:
+def _check_range(op: str, name: str, labels: Array, num_classes: int, where: Any, advice: str) -> None:
     """Every label of `where` is a class. Raises ValueError with the first that is not, and its place."""
     outside = where & ((labels < 0) | (labels >= num_classes))
     if outside.any():
         place = np.unravel_index(int(np.argmax(outside)), outside.shape)
         names = ["image", "row", "column"][-outside.ndim:] if outside.ndim <= 3 else ["index"] * outside.ndim
         shown = ", ".join(f"{axis} {i}" for axis, i in zip(names, place, strict=True))
-        raise ValueError(f"ConfusionMatrix.add: expected {name} in 0..{num_classes - 1} ({num_classes} classes), "
+        raise ValueError(f"{op}: expected {name} in 0..{num_classes - 1} ({num_classes} classes), "
                          f"got {labels[place]} at {shown}. {advice}")

@@ -70,6 +70,7 @@ def test_example_worked_out_by_hand():
     assert scores.absent == (3,)
     assert math.isnan(scores.iou[3])
     assert math.isnan(scores.accuracy[2])
+    assert scores.segnet_averages() == pytest.approx(((3 / 4 + 2 / 4) / 4, (3 / 5 + 2 / 5) / 4))  # 2 and 3 count as 0
 
 
 def test_as_dict_is_json_with_null_for_an_absent_class():

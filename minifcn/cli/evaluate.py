@@ -9,6 +9,7 @@ EXAMPLES = """\
 examples:
   minifcn evaluate runs/first --data street --json
   minifcn evaluate runs/first --data street --trimap 1 2 5 10
+  minifcn evaluate runs/camvid --data camvid:PATH --split test --boundary-f1
   minifcn evaluate runs/voc --data sbd:PATH --split seg11valid
 """
 
@@ -26,8 +27,10 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--trimap", type=count, nargs="+", default=(), metavar="W",
                         help="score also in bands of W pixels on each side of the outlines")
     parser.add_argument("--boundary", choices=("void", "change"),
-                        help="what an outline is: the void border around objects (default for voc), or where one class "
-                             "meets another (default for others)")
+                        help="with --trimap, what an outline is: the void border around objects (default for voc), or "
+                             "where one class meets another (default for others)")
+    parser.add_argument("--boundary-f1", action="store_true",
+                        help="score also how near predicted outlines are to true ones, and these to them (SegNet's BF)")
     add_speed(parser)
     add_json(parser)
 
@@ -49,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
             progress.update(done)
 
         scores = evaluate(predictor, arguments.data, arguments.split, report,
-                          trimap=arguments.trimap, boundary=arguments.boundary)
+                          trimap=arguments.trimap, boundary=arguments.boundary, boundary_f1=arguments.boundary_f1)
     if arguments.json:
         print_json(scores)
     else:

@@ -109,19 +109,26 @@ def print_json(value: Any) -> None:
 
 
 def show_scores(scores: dict[str, Any]) -> None:
-    """A table of IoU by class and the four summary figures; `scores` as `minifcn.evaluate` returns them."""
+    """A table of the scores by class and the summary figures; `scores` as `minifcn.evaluate` returns them."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("class", "IoU", box=None, pad_edge=False)
-    table.columns[1].justify = "right"
+    def figure(score: float | None, missing: str = "-") -> str:
+        return missing if score is None else f"{score:.3f}"
+
+    outlines = scores.get("boundary_f1_by_class", {})
+    table = Table("class", "IoU", *(["boundary F1"] if outlines else []), box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
     for name, iou in scores["iou"].items():
-        table.add_row(escape(name), "absent" if iou is None else f"{iou:.3f}")
+        table.add_row(escape(name), figure(iou, "absent"), *([figure(outlines[name])] if outlines else []))
     table.add_section()
     for key, name in (("mean_iou", "mean IoU"), ("fw_iou", "frequency-weighted IoU"),
                       ("pixel_accuracy", "pixel accuracy"), ("mean_accuracy", "mean accuracy")):
-        table.add_row(name, f"{scores[key]:.3f}")
+        table.add_row(name, figure(scores[key]))
+    if outlines:
+        table.add_row("boundary F1, mean of images", "", figure(scores["boundary_f1"]))
     Console().print(table)
     if scores["absent"]:
         print(f"absent from truth and prediction, left out of the mean: {', '.join(scores['absent'])}")
