@@ -28,8 +28,36 @@ SOLVERS = {
 }
 
 
+# lr and steps of the SegNets' solvers
+SEGNETS = {
+    "camvid-segnet": (0.001, 40_000), "camvid-segnet-basic": (0.1, 10_000), "camvid-bayesian-segnet": (0.001, 60_000),
+    "camvid-bayesian-segnet-basic": (0.1, 10_000),
+}
+
+
 def test_every_solver_is_a_recipe():
-    assert RECIPES.keys() == SOLVERS.keys()
+    ours = {name for name, recipe in RECIPES.items() if not recipe.published}
+    assert RECIPES.keys() - ours == SOLVERS.keys() | SEGNETS.keys()
+    assert all(name.startswith("camvid-hour-") for name in ours)
+
+
+@pytest.mark.parametrize("name", SEGNETS)
+def test_segnets_as_published(name):
+    settings = Settings.for_data(**with_recipe(name, {"data": "camvid:PATH"}))
+    assert (settings.lr, settings.iterations) == SEGNETS[name]
+    assert settings.model == name.removeprefix("camvid-")
+    assert (settings.momentum, settings.weight_decay, settings.optimizer, settings.policy) == (0.9, 5e-4, "sgd", "fixed")
+    assert (settings.width, settings.batch_size, settings.reduction) == (1.0, 4, "valid")
+    assert (settings.class_weights, settings.pixels, settings.flip) == ("segnet-camvid", "raw", False)
+
+
+def test_ours_are_told_apart():
+    name = "camvid-hour-unet"
+    settings = Settings.for_data(**with_recipe(name, {"data": "camvid:PATH"}))
+    text = told(name, settings)
+    assert f"recipe {name}: unet, width {settings.width:g}, adam, images a step: 4; " in text
+    assert f"{settings.iterations:,} steps as minifcn's table of CamVid has it\n" in text
+    assert "each gradient counts" not in text  # which is of momentum
 
 
 @pytest.mark.parametrize("name", SOLVERS)
