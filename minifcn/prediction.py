@@ -43,7 +43,7 @@ class Predictor:
         check_segments("predict", (self.net.architecture or {}).get("model", ""))
         if "output" in self.meta:  # of two heads, the one whose classes are named
             self.net.outputs = (self.meta["output"],)
-        self._runner = fuse(self.net) if self.fuse else self.net
+        self.runner = fuse(self.net) if self.fuse else self.net
 
     @classmethod
     def open(cls, source: "Graph | Predictor | str | os.PathLike", *, fuse: bool = True) -> "Predictor":
@@ -60,23 +60,34 @@ class Predictor:
 
     def scores(self, image: Array, size: tuple[int, int] | None = None) -> Array:
         """image (H, W, 3) uint8 -> class scores (K, h, w) on a grid of `size`, the image's own unless given."""
-        weight = next(iter(self.net.parameters().values())).data
-        x = Preprocessing.from_meta(self.meta)(image, weight.dtype)  # (1, 3, h, w)
         with evaluation_mode(self.net), np.errstate(over="ignore", invalid="ignore"):  # what comes out is looked at
-            y = self._runner.forward(*divided(self.net, _beside(x, weight)), record=False)  # (1, K, h, w)
-        y = y[0] if isinstance(y, tuple) else y  # of two heads the first: what things are
-        size = size or image.shape[:2]
-        if y.shape[2:] != tuple(size):
-            y, _ = ops.resize_bilinear(y, output_size=size)
-        scores = to_numpy(y[0])
-        if not np.isfinite(scores).all():
-            raise ValueError("predict: expected finite scores, got NaN or infinity: the weights are spoiled or far too "
-                             "large. Use an earlier checkpoint, or train with a lower learning rate.")
-        return scores
+            y = self.runner.forward(*self.inputs(image), record=False)  # (1, K, h, w)
+        return on_grid(y, size or image.shape[:2])
 
     def labels(self, image: Array, size: tuple[int, int] | None = None) -> Array:
         """image (H, W, 3) uint8 -> class numbers (h, w) uint8."""
         return self.scores(image, size).argmax(axis=0).astype(np.uint8)
+
+    def inputs(self, image: Array) -> tuple[Array, ...]:
+        """image (H, W, 3) uint8 -> what the network reads: (1, C, h, w) for each of its inputs, on its device."""
+        weight = next(iter(self.net.parameters().values())).data
+        x = Preprocessing.from_meta(self.meta)(image, weight.dtype)  # (1, 3, h, w)
+        return divided(self.net, _beside(x, weight))
+
+
+def on_grid(y: Array | tuple[Array, ...], size: tuple[int, int]) -> Array:
+    """What a network returned for one picture, (1, K, h, w) -> class scores (K, *size), a NumPy array.
+
+    Raises ValueError for scores that are no numbers.
+    """
+    y = y[0] if isinstance(y, tuple) else y  # of two heads the first: what things are
+    if y.shape[2:] != tuple(size):
+        y, _ = ops.resize_bilinear(y, output_size=size)
+    scores = to_numpy(y[0])
+    if not np.isfinite(scores).all():
+        raise ValueError("predict: expected finite scores, got NaN or infinity: the weights are spoiled or far too "
+                         "large. Use an earlier checkpoint, or train with a lower learning rate.")
+    return scores
 
 
 def predict(net_or_path: Graph | Predictor | str | os.PathLike, image_or_path: Array | str | os.PathLike) -> Array:
@@ -88,17 +99,26 @@ def predict(net_or_path: Graph | Predictor | str | os.PathLike, image_or_path: A
 
     Raises ValueError or TypeError for a picture that is none, FileNotFoundError for a missing file.
     """
+    image = picture_of("predict", image_or_path)
+    return Predictor.open(net_or_path).labels(image)
+
+
+def picture_of(who: str, image_or_path: Array | str | os.PathLike) -> Array:
+    """A picture (H, W, 3) uint8 as it is, or from its file, for the function `who`.
+
+    Raises TypeError or ValueError for what is none.
+    """
     if isinstance(image_or_path, (str, os.PathLike)):
         image = read_image(Path(image_or_path))
     else:
         image = np.asarray(image_or_path)
     if image.dtype != np.uint8:
-        raise TypeError(f"predict: expected an image of uint8, 0..255, got {image.dtype}. "
+        raise TypeError(f"{who}: expected an image of uint8, 0..255, got {image.dtype}. "
                         f"Scale it to 0..255 and convert it with astype(numpy.uint8).")
     if image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f"predict: expected one RGB image (H, W, 3), got shape {image.shape}. "
+        raise ValueError(f"{who}: expected one RGB image (H, W, 3), got shape {image.shape}. "
                          f"Pass pictures one by one, channels last.")
-    return Predictor.open(net_or_path).labels(image)
+    return image
 
 
 def checkpoint_of(path: str | os.PathLike) -> Path:
