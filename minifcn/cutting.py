@@ -5,8 +5,10 @@
     head.forward(trunk.forward(x)) is net.forward(x)
 """
 
+from collections.abc import Callable
+
 from .graph import Graph
-from .layers import ConvTranspose2d, MaxUnpool2d, ResizeBilinear
+from .layers import ConvTranspose2d, Layer, MaxUnpool2d, ResizeBilinear
 from .wiring import Node
 
 UPSAMPLINGS = (ConvTranspose2d, MaxUnpool2d, ResizeBilinear)
@@ -41,6 +43,27 @@ def after(graph: Graph, value: str) -> Graph:
         raise ValueError(f"after: expected a value that everything behind it is computed from, got {value!r}: the "
                          f"outputs need {', '.join(sorted(needed - {value}))} too. Cut where there is one path only.")
     return _made_of(graph, (value,), nodes[::-1], graph.outputs)
+
+
+def steady_and_changing(graph: Graph, changes: Callable[[Layer], bool]) -> tuple[Graph, Graph]:
+    """The part of `graph` that computes the same at every forward, and the part behind a layer that `changes`.
+
+    The outputs of the first are the inputs of the second, in order:
+
+        values = steady.forward(*xs)         # once
+        y = changing.forward(*values)        # again and again; bare `values` if it is one
+    """
+    steady, changing = [], []
+    moving: set[str] = set()  # values that may be others next time
+    for node in graph.needed_nodes():
+        if changes(node.layer) or moving.intersection(node.inputs):
+            moving.update(node.values)
+            changing.append(node)
+        else:
+            steady.append(node)
+    read = [name for node in changing for name in node.inputs] + list(graph.outputs)
+    between = tuple(dict.fromkeys(name for name in read if name not in moving))
+    return _made_of(graph, graph.inputs, steady, between), _made_of(graph, between, changing, graph.outputs)
 
 
 def scores_of(graph: Graph) -> Graph:
