@@ -1,10 +1,9 @@
 """Label maps as pictures: in colour, laid over a photograph, and side by side with the truth.
 
 Drawing is Pillow's work, and Pillow is imported when the first picture is made. Every file is written whole or not at
-all. Curves over a training run are in `training_curves.py`.
+all. Curves over a training run are in `training_curves.py`, maps of uncertainty in `uncertainty.py`.
 """
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,19 +11,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..data.dataset import VOID, Array
-from ..data.images import save_image
 from ..data.palette import colorize
-from .lettering import INK, MUTED, Pen, draw_legend, legend_height
+from .sheet import letter_size, panel_width, write_sheet
 from .training_curves import curves
+from .uncertainty import entropy_map, uncertainty_map, uncertainty_sheet
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["curves", "painted", "preview"]
+__all__ = ["curves", "entropy_map", "painted", "preview", "uncertainty_map", "uncertainty_sheet"]
 
 Row = tuple[Array, Array, Array]  # image (H, W, 3), truth (H, W), prediction (H, W), all uint8
 TITLES = ("Image", "Truth", "Prediction")
-LEAST_WIDTH, MOST_PANEL = 1000, 800  # pixels: of the whole picture, of one of its three columns
 HATCH = np.array([(30, 31, 36), (66, 68, 76)], np.uint8)  # void: stripes, so that it is no class, not even a black one
 
 
@@ -69,40 +67,13 @@ def preview(
                          f"Pass the names and the palette of one data set.")
     for number, row in enumerate(rows):
         _check_row(number, row)
-    from PIL import Image, ImageDraw
-
-    width = _panel_width(rows)
-    pen = Pen(round(0.06 * width))  # readable still when a page shows the picture 800 pixels wide
-    margin, gap, head, space = (round(part * pen.size) for part in (1.5, 0.6, 1.7, 0.7))
-    lefts = [margin + column * (width + gap) for column in range(3)]
-    inner = lefts[2] + width - margin
-    lines = [_panels(row, palette, width) for row in rows]
+    width = panel_width(max(image.shape[1] for image, _, _ in rows))
     swatches: list[tuple[str, Array]] = list(zip(classes, np.asarray(palette, np.uint8), strict=True))
     if any((truth == VOID).any() for _, truth, _ in rows):
-        swatches.append(("void", _hatch(pen.size, pen.size)))
-    # From top to bottom: margin, titles, the lines of panels with a gap after each, space, legend, margin.
-    below = margin + head + sum(line[0].height + gap for line in lines) + space
-    height = below + legend_height(pen, [name for name, _ in swatches], inner) + margin
-    sheet = Image.new("RGB", (inner + 2 * margin, height), "white")
-    draw, middle = ImageDraw.Draw(sheet), margin + pen.size // 2
-    for left, title in zip(lefts, TITLES, strict=True):
-        pen.write(draw, left, middle, title, INK)
-    if mean_iou is not None:
-        caption = f"mean IoU {mean_iou:.2f}"
-        pen.write(draw, margin + inner - pen.width(caption), middle, caption, MUTED)
-    y = margin + head
-    for line in lines:
-        for left, panel in zip(lefts, line, strict=True):
-            sheet.paste(panel, (left, y))
-        y += line[0].height + gap
-    draw_legend(sheet, pen, swatches, margin, below, inner)
-    save_image(path, np.asarray(sheet))
-
-
-def _panel_width(rows: Sequence[Row]) -> int:
-    """The width of a column in pixels: the widest image, enlarged by a whole factor or cut down to MOST_PANEL."""
-    widest = max(image.shape[1] for image, _, _ in rows)
-    return MOST_PANEL if widest > MOST_PANEL else widest * math.ceil(LEAST_WIDTH / 3 / widest)
+        side = letter_size(width)
+        swatches.append(("void", _hatch(side, side)))
+    note = "" if mean_iou is None else f"mean IoU {mean_iou:.2f}"
+    write_sheet(path, TITLES, [_panels(row, palette, width) for row in rows], swatches, note=note)
 
 
 def _panels(row: Row, palette: Array, width: int) -> "list[Image]":
