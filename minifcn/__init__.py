@@ -56,6 +56,7 @@ _HOMES = {
     "train": "training",
     "evaluate": "evaluation",
     "predict": "prediction",
+    "sample_predictions": "uncertainty",
     "save": "weights",
     "load": "weights",
     "load_published": "published",
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     from .surgery import convolutionalize, transplant
     from .testing import check_adjoint, check_gradients, tie_free
     from .training import train
+    from .uncertainty import sample_predictions
     from .weights import load, save
 
 

@@ -3,13 +3,14 @@
 import argparse
 from typing import Any
 
-from .options import DATA_HELP, add_json, add_speed, count, print_json, show_scores, speed_of
+from .options import DATA_HELP, add_json, add_samples, add_speed, count, predictor_of, print_json, show_scores, speed_of
 
 EXAMPLES = """\
 examples:
   minifcn evaluate runs/first --data street --json
   minifcn evaluate runs/first --data street --trimap 1 2 5 10
   minifcn evaluate runs/camvid --data camvid:PATH --split test --boundary-f1
+  minifcn evaluate runs/first --data street --samples 40
   minifcn evaluate runs/voc --data sbd:PATH --split seg11valid
 """
 
@@ -31,16 +32,16 @@ def add_to(commands: Any) -> None:
                              "where one class meets another (default for others)")
     parser.add_argument("--boundary-f1", action="store_true",
                         help="score also how near predicted outlines are to true ones, and these to them (SegNet's BF)")
+    add_samples(parser, "score the mean of N predictions with dropout on")
     add_speed(parser)
     add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     from ..evaluation import evaluate
-    from ..prediction import Predictor
     from ..progress import for_this_terminal
 
-    predictor = Predictor.open(arguments.source, fuse=arguments.fuse)
+    predictor = predictor_of(arguments)
     with for_this_terminal() as progress, speed_of(arguments):
         started = False
 
@@ -53,13 +54,16 @@ def run(arguments: argparse.Namespace) -> int:
 
         scores = evaluate(predictor, arguments.data, arguments.split, report,
                           trimap=arguments.trimap, boundary=arguments.boundary, boundary_f1=arguments.boundary_f1)
+    if arguments.samples is not None:
+        scores |= {"samples": arguments.samples, "seed": arguments.seed}
     if arguments.json:
         print_json(scores)
     else:
         show_scores(scores)
         if arguments.trimap:
             _show_bands(scores["trimap"])
-        print(f"{scores['images']} images in {scores['seconds']:.1f} s")
+        sampled = "" if arguments.samples is None else f", {arguments.samples} samples each"
+        print(f"{scores['images']} images in {scores['seconds']:.1f} s{sampled}")
     return 0
 
 

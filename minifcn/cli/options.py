@@ -46,6 +46,24 @@ def add_json(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 
+def add_samples(command: Any, what: str) -> None:
+    """Monte-Carlo dropout, for the commands that open their network with `predictor_of`."""
+    command.add_argument("--samples", type=count, metavar="N", help=f"{what}; from 2, 40 are usual")
+    command.add_argument("--seed", type=natural, default=0, help="of the dropout masks of --samples; default 0")
+
+
+def predictor_of(arguments: argparse.Namespace) -> Any:
+    """What predicts with the network that the user named: with --samples the mean of samples."""
+    from ..prediction import Predictor
+
+    predictor = Predictor.open(arguments.source, fuse=arguments.fuse)
+    if arguments.samples is None:
+        return predictor
+    from ..uncertainty import Sampler
+
+    return Sampler.of(predictor, arguments.samples, arguments.seed)
+
+
 def add_speed(command: Any) -> None:
     """What makes a network quick can be left out: to see what it brings, or to exclude it when something is odd."""
     command.add_argument("--no-fuse", dest="fuse", action="store_false", help="compute every layer by itself")
