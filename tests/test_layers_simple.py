@@ -147,6 +147,17 @@ def test_size_of_a_second_input(layer, expected, backward):
     assert layer.backward(y, needs=(False, True)) == (None, None)
 
 
+def test_a_crop_that_cuts_nothing_passes_its_input_on():
+    layer = layers.Crop(0)
+    assert layer.forward(X, X[:, :1]) is X
+    gx, glike = layer.backward(X)
+    assert gx is X
+    assert glike is None
+    layer.forward(X, X)
+    assert layer.backward(X, needs=(False, False)) == (None, None)
+    assert layers.Crop(0, X.shape[2:]).forward(X) is not X  # asked for by numbers it is a copy, as the op's always is
+
+
 @pytest.mark.parametrize(("layer", "xs", "message"), [
     (layers.Crop(0), (X,), "^Crop: expected either size or a second input of the size that is wanted, got neither"),
     (layers.Crop(0, 2), (X, LIKE), "^Crop: expected either size or a second input .*, got both. Give one of the two"),

@@ -14,7 +14,8 @@ class Crop(Layer):
     """Cut a rectangle out of x (N, C, H, W); see `minifcn.ops.crop`.
 
     forward(x) cuts out `size`. Without one, forward(x, like) cuts out as many rows and columns as a second input has,
-    as in the FCNs; that one gets no gradient: backward then returns (gx, None).
+    as in the FCNs; that one gets no gradient: backward then returns (gx, None). A map that has the second input's size
+    already, with nothing to cut off, is passed on as it is, without a copy.
 
     Args:
         offset: (row, column) of the top left corner, or an int for both.
@@ -28,11 +29,16 @@ class Crop(Layer):
         self.offset, self.size = pair("Crop", "offset", offset, 0), size
 
     def _forward(self, x: Array, like: Array | None = None) -> tuple[Array, tuple]:
-        y, cache = ops.crop(x, offset=self.offset, size=chosen_size("Crop", "size", self.size, like))
+        size = chosen_size("Crop", "size", self.size, like)
+        if like is not None and self.offset == (0, 0) and size == x.shape[2:]:
+            return x, (None, True)
+        y, cache = ops.crop(x, offset=self.offset, size=size)
         return y, (cache, like is not None)
 
     def _backward(self, cache: Any, needs: tuple[bool, ...] | None, gy: Array) -> Any:
         op_cache, has_like = cache
+        if op_cache is None:
+            return (gy if first_needed(needs) else None), None
         gx = ops.crop_backward(gy, op_cache, needs=(first_needed(needs),))
         return (gx, None) if has_like else gx
 
