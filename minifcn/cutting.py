@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from .graph import Graph
 from .layers import ConvTranspose2d, Layer, MaxUnpool2d, ResizeBilinear
+from .layers._legal_size import LegalSize
 from .wiring import Node
 
 UPSAMPLINGS = (ConvTranspose2d, MaxUnpool2d, ResizeBilinear)
@@ -69,12 +70,21 @@ def steady_and_changing(graph: Graph, changes: Callable[[Layer], bool]) -> tuple
 def scores_of(graph: Graph) -> Graph:
     """The trunk of a segmentation network up to its scores: what its first upsampling reads.
 
-    For FCN-8s that is `score_fr`. A network that upsamples nothing is all trunk.
+    For FCN-8s that is `score_fr`. A network that upsamples nothing is all trunk. Sizes that are legal only for what
+    comes behind are not asked of the trunk: U-Net's takes every image that is large enough.
     """
     for node in graph.needed_nodes():
         if isinstance(node.layer, UPSAMPLINGS):
-            return up_to(graph, node.inputs[0])
+            return _of_any_size(up_to(graph, node.inputs[0]))
     return graph
+
+
+def _of_any_size(graph: Graph) -> Graph:
+    """Without the gates that let only certain sizes in: who reads one reads what it passes on."""
+    passed = {node.name: node.inputs[0] for node in graph.nodes if isinstance(node.layer, LegalSize)}
+    nodes = [Node(node.name, node.layer, tuple(passed.get(name, name) for name in node.inputs))
+             for node in graph.nodes if node.name not in passed]
+    return _made_of(graph, graph.inputs, nodes, graph.outputs) if passed else graph
 
 
 def _made_of(graph: Graph, inputs: tuple[str, ...], nodes: list[Node], outputs: tuple[str, ...]) -> Graph:

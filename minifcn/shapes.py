@@ -13,6 +13,7 @@ from math import prod
 from . import layers
 from .graph import Graph
 from .layers._dilated_avg_pool import DilatedAvgPool2d
+from .layers._legal_size import LegalSize
 from .layers.base import Layer
 from .ops.add import common_shape
 from .ops.concat import joined_shape
@@ -72,6 +73,12 @@ def _same(layer: Layer, shape: Shape) -> tuple[Shape, ...]:
 for kind in (layers.BatchNorm2d, layers.BatchNormReLU, layers.Dropout, layers.LeakyReLU, layers.LocalResponseNorm,
              layers.PReLU, layers.ReLU, layers.Scale, layers.Sigmoid, layers.Softmax):
     output_shapes.register(kind, _same)
+
+
+@output_shapes.register
+def _legal_size(layer: LegalSize, shape: Shape) -> tuple[Shape, ...]:
+    layer.check(_size(shape))
+    return (shape,)
 
 
 # Windows that slide.

@@ -76,6 +76,7 @@ def test_against_running_it(make, rows, columns):
 
 @pytest.mark.parametrize(("name", "padding", "told"), [
     ("fcn8s", "paper", "every size from 1"), ("fcn8s", "same", "every size from 1"),
+    ("unet", "paper", "188, 204, 220 and so on, in steps of 16"), ("unet", "same", "every size from 1"),
     ("vgg16", "paper", "193 to 224"), ("vgg16", "valid", "373 to 404"), ("alexnet", "paper", "199 to 230"),
 ])
 def test_published(name, padding, told):

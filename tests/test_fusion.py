@@ -142,7 +142,7 @@ def test_structure():
 # are convolutions.
 CONVOLUTIONS = {"vgg16": 13, "alexnet": 5, "fcn-alexnet": 7, "googlenet": 57, "fcn-googlenet": 57,
                 **{name: 0 for name in models.MODELS if "segnet" in name},  # batch norm is between
-                "nyud-fcn32s-color-hha": 30}  # and 15 in all other networks that stand on VGG-16
+                "nyud-fcn32s-color-hha": 30, "unet": 18}  # and 15 in all other networks that stand on VGG-16
 
 
 def test_every_model_is_fused():

@@ -81,7 +81,7 @@ def add_network(command: Any) -> None:
     """A network of the registry and an image's size, by default as published."""
     command.add_argument("model", metavar="MODEL", help="see `minifcn models`")
     command.add_argument("--size", type=size, metavar="HxW",
-                         help="of the image, height first; default 500x500, for classifiers their crop")
+                         help="of the image, height first; default 500x500, 572x572 of unet, a classifier's crop")
     command.add_argument("--width", type=positive, default=1.0, help="times the paper's channels; default 1.0")
     command.add_argument("--padding", help="the paper's (default) or another that the model has, `same` for example")
     command.add_argument("--num-classes", type=count, metavar="K", help="default: the model's own")
@@ -101,7 +101,7 @@ def build_shapes(arguments: argparse.Namespace, check: str = "") -> tuple[Any, t
         options["num_classes"] = arguments.num_classes
     with init.shapes_only():
         net = build(name, **options, **padding_of(arguments))
-    crop = (MODELS[name].crops or {}).get(arguments.padding or "paper", 500)
+    crop = (MODELS[name].crops or {}).get(arguments.padding or "paper", MODELS[name].size)
     image = arguments.size or (crop, crop)
     if check:
         check_size(check, net, image)

@@ -139,7 +139,7 @@ def _network(arguments: argparse.Namespace) -> tuple[Any, Any, int]:
     randomise(net, np.random.default_rng(1))  # score layers start at zero, and zeros always agree
     crops = MODELS[name].crops
     if crops is None:
-        return net, _centred, 0
+        return net, _centred, MODELS[name].least - 1
     crop = crops[arguments.padding or "paper"]
     return convolutionalize(net, crop), _centred, crop
 

@@ -42,7 +42,7 @@ def add_to(commands: Any) -> None:
     what.add_argument("--recipe", metavar="NAME", default=None, help="a published solver, voc-fcn8s for example: model "
                       "and all that follows as the authors had it; options given beside it come first")
     what.add_argument("--width", type=positive, help=f"times the paper's channels; {_default('width')}")
-    what.add_argument("--padding", choices=("same", "paper"), help="same (default) or the paper's 100 pixels")
+    what.add_argument("--padding", choices=("same", "paper"), help="same (default) or the paper's")
     what.add_argument("--size", type=size, metavar="HxW", help="resize every image to this; default its own size")
     what.add_argument("--crop", type=size, metavar="HxW", help="then cut out a random window of this size")
     what.add_argument("--scale", type=positive, nargs=2, metavar=("LOW", "HIGH"), help="random zoom; default none")

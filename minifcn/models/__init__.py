@@ -18,6 +18,7 @@ from . import (
     fcn_siftflow,
     googlenet,
     segnet,
+    unet,
     vgg16,
 )
 
@@ -32,6 +33,8 @@ class Model(NamedTuple):
     crops: dict[str, int] | None = None  # of a classifier: rows and columns of the crop that it takes, by padding
     channels: tuple[int, ...] = (3,)  # of each input
     heads: int = 1  # how many classes each pixel gets
+    size: int = 500  # rows and columns of an image as published; PASCAL VOC's have up to 500
+    least: int = 1  # rows and columns of the smallest image, if with padding "paper" it takes certain sizes only
 
     @property
     def task(self) -> str:
@@ -47,6 +50,7 @@ class Model(NamedTuple):
 
 _FCN = "Long, Shelhamer, Darrell 2015, arXiv 1411.4038"
 _PAMI = "Shelhamer, Long, Darrell 2017, arXiv 1605.06211"
+_UNET = "Ronneberger, Fischer, Brox 2015, arXiv 1505.04597"
 _CAFFENET = "Krizhevsky, Sutskever, Hinton 2012, as BVLC's CaffeNet"
 _SEGNET = "Badrinarayanan, Kendall, Cipolla 2017, arXiv 1511.00561"
 _BAYESIAN = "Kendall, Badrinarayanan, Cipolla 2015, arXiv 1511.02680"
