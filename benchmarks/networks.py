@@ -1,4 +1,4 @@
-"""The whole networks of the benchmark, as Graphs: FCN-8s from the library, and three assembled here from its layers.
+"""The whole networks of the benchmark, as Graphs: two from the library, and two assembled here from its layers.
 
     fcn8s         Long, Shelhamer, Darrell 2015: padded by 100, dense 7x7 at the end of the trunk
     segnet        Badrinarayanan, Kendall, Cipolla 2017: VGG-16's convolutions, and their mirror image with unpooling
@@ -11,30 +11,21 @@ from collections.abc import Callable
 import numpy as np
 
 from minifcn import Graph, init, models
-from minifcn.layers import (
-    BatchNorm2d,
-    Concat,
-    Conv2d,
-    ConvTranspose2d,
-    Dropout,
-    LocalResponseNorm,
-    MaxPool2d,
-    MaxUnpool2d,
-    ReLU,
-)
+from minifcn.layers import BatchNorm2d, Conv2d, LocalResponseNorm, MaxPool2d, MaxUnpool2d, ReLU
 from minifcn.models.parts import scaled
 from minifcn.models.vgg16 import BLOCKS
 
+PADDINGS = {"fcn8s": "paper", "unet": "same"}  # of those from the library
 CLASSES = {"fcn8s": 21, "segnet": 11, "segnet-basic": 11, "unet": 2}  # of the data set that each was made for
 
 
 def build(name: str, width: float = 1.0) -> Graph:
     """A network with random weights, in training mode; `width` times the paper's channels."""
     rng = np.random.default_rng(0)
-    if name == "fcn8s":
-        net = models.build("fcn8s", num_classes=CLASSES[name], width=width, padding="paper", rng=rng)
+    if name in PADDINGS:
+        net = models.build(name, num_classes=CLASSES[name], width=width, padding=PADDINGS[name], rng=rng)
     else:
-        makers: dict[str, Callable] = {"segnet": segnet, "segnet-basic": segnet_basic, "unet": unet}
+        makers: dict[str, Callable] = {"segnet": segnet, "segnet-basic": segnet_basic}
         net = makers[name](CLASSES[name], width, rng)
     _wake(net, rng)
     return net
@@ -70,32 +61,6 @@ def segnet_basic(classes: int, width: float, rng: np.random.Generator) -> Graph:
         x = net.add(f"conv_decode{level}", Conv2d(count, count, 7, padding=3, rng=rng), x)
         x = net.add(f"conv_decode{level}_bn", BatchNorm2d(count), x)
     net.add("conv_classifier", Conv2d(count, classes, 1, rng=rng), x)
-    return net
-
-
-def unet(classes: int, width: float, rng: np.random.Generator) -> Graph:
-    """Four levels down and up; each level's last map is laid beside the upsampled one."""
-    net, x, channels = Graph(), "data", 3
-    skips = []
-    for level in range(5):
-        count = scaled(64 << level, width)
-        for index in (1, 2):
-            x = net.add(f"conv_d{level}_{index}", Conv2d(channels, count, 3, padding=1, rng=rng), x)
-            x, channels = net.add(f"relu_d{level}_{index}", ReLU(), x), count
-        if level >= 3:
-            x = net.add(f"drop_d{level}", Dropout(0.5, rng=rng.spawn(1)[0]), x)
-        if level < 4:
-            skips.append((x, channels))
-            x = net.add(f"pool{level}", MaxPool2d(2), x)
-    for level in range(3, -1, -1):
-        skip, count = skips[level]
-        up = net.add(f"up{level}", ConvTranspose2d(channels, count, 2, stride=2, rng=rng), x)
-        x = net.add(f"concat{level}", Concat(), up, skip)
-        channels = 2 * count
-        for index in (1, 2):
-            x = net.add(f"conv_u{level}_{index}", Conv2d(channels, count, 3, padding=1, rng=rng), x)
-            x, channels = net.add(f"relu_u{level}_{index}", ReLU(), x), count
-    net.add("score", Conv2d(channels, classes, 1, rng=rng), x)
     return net
 
 
