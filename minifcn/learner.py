@@ -18,8 +18,17 @@ from .arrays import resolve_device, to_device, to_numpy
 from .fusion import fuse
 from .layers import SoftmaxCrossEntropy
 from .ops.check import Array
+from .output_grid import labels_for
 from .prediction import Predictor, divided
-from .preparation import check_channels, check_one_size, loss_weights, open_both, preprocessing_for, second_labels
+from .preparation import (
+    check_channels,
+    check_image_size,
+    check_one_size,
+    loss_weights,
+    open_both,
+    preprocessing_for,
+    second_labels,
+)
 from .progress import Progress
 from .settings import Settings
 
@@ -48,6 +57,7 @@ class Learner:
         self.net = _build(settings, len(self.train_data.classes)).to(device=self.device)
         check_channels(settings, self.net, self.train_data)
         check_one_size(settings, self.train_data)
+        check_image_size(settings, self.net, self.train_data)
         self.preprocessing, taken = preprocessing_for(settings, self.net, self.train_data)
         self.class_weights = loss_weights(settings.class_weights, self.train_data)
         for remark in (note, taken, *self.train_data.notes):  # some notes come when the first mask is read
@@ -83,7 +93,7 @@ class Learner:
         self._draw_dropout(number)
         y = self.runner.forward(*divided(self.net, x), record=True)
         scores = list(y) if isinstance(y, tuple) else [y]  # (N, K, H, W), from each head
-        targets = [target, *self.second_target(number)]
+        targets = self._at_scores([target, *self.second_target(number)], scores, number)
         weights = [self.pixel_weight(targets[0], scores[0].dtype), None][: len(targets)]
         loss = sum(float(layer.forward(*given, record=True))
                    for layer, *given in zip(self.losses, scores, targets, weights, strict=True))
@@ -94,7 +104,7 @@ class Learner:
         nobody = (False,) * len(self.net.inputs)  # wants the photograph's gradient
         part = 1.0 / self.settings.accumulate
         self.runner.back_out([layer.backward(part)[0] for layer in self.losses], nobody)
-        return loss, prediction, to_numpy(target)
+        return loss, prediction, to_numpy(targets[0])
 
     def pixel_weight(self, target: Array, dtype: Any) -> Array | None:
         """What each pixel counts in the first head's loss, (N, H, W) for labels (N, H, W); None: what its class does.
@@ -109,12 +119,23 @@ class Learner:
     def batch(self, number: int) -> tuple[Array, Array]:
         """The images and labels of a batch; without accumulation that is the one of iteration `number`."""
         x, target = self._load(self.train_data, number)
+        self._check_labelled(target, number)
+        return x, target
+
+    def _check_labelled(self, target: Array, number: int) -> None:
         if not data.valid_pixels(target):
             names = ", ".join(self.train_data.files(int(index))[1] for index in self._indices(number))
             raise TrainingError(f"train: expected some labelled pixels in each batch, got only void ones in iteration "
                                 f"{number // self.settings.accumulate} ({names}). Look at these masks, use a larger "
                                 f"crop or larger batches.")
-        return x, target
+
+    def _at_scores(self, targets: list[Array], scores: list[Array], number: int) -> list[Array]:
+        """The labels of a batch at the places of the scores, if there is not one for each pixel."""
+        found = [labels_for(self.net, name, target, y.shape[2:])
+                 for name, target, y in zip(self.net.outputs, targets, scores, strict=True)]
+        if found[0] is not targets[0]:
+            self._check_labelled(found[0], number)  # of the image some may be labelled, but not of what is scored
+        return found
 
     def second_target(self, number: int) -> list[Array]:
         """The labels of a batch for the second head, if there is one.

@@ -7,6 +7,7 @@ import numpy as np
 
 from . import data
 from .data import Dataset
+from .explain.sizes import check_size
 from .preprocessing import Preprocessing
 from .published import load_streams, told
 from .settings import Settings
@@ -59,6 +60,14 @@ def check_one_size(settings: Settings, dataset: Dataset) -> None:
             raise ValueError(f"train: expected images of one size to make batches of {settings.batch_size}, got "
                              f"{h}x{w} ({dataset.files(0)[0]}) and {size[0]}x{size[1]} ({dataset.files(index)[0]}). "
                              f"Set --size HxW or --crop HxW, or use --batch-size 1.")
+
+
+def check_image_size(settings: Settings, net: Any, dataset: Dataset) -> None:
+    """The network takes what it will be shown: windows of --crop, or else images like the first one."""
+    try:
+        check_size("train", net, settings.crop or dataset[0].label.shape)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise ValueError(f"{error} Set it with --size or --crop.") from None
 
 
 def preprocessing_for(settings: Settings, net: Any, dataset: Dataset) -> tuple[Preprocessing, str]:

@@ -24,7 +24,8 @@ RUNGS = (
     {"arrays", "files", "policies", "settings", "recipes"},
     {"ops", "init"},
     {"layers"},
-    {"graph", "wiring", "coordinates", "cutting", "fusion", "rarefaction", "surgery", "shapes"},
+    {"graph", "wiring", "coordinates", "cutting", "fusion", "output_grid", "overlap_tile", "rarefaction", "surgery",
+     "shapes"},
     {"models", "optim"},
     {"testing", "gradients"},
     {"data", "metrics", "trimap", "boundary", "pictures", "progress", "interrupt"},
@@ -56,8 +57,8 @@ MAY_ONLY_IMPORT = {
 
 # Written by hand means: from NumPy and Python alone. (CuPy comes in with the arrays; nobody else imports it.)
 BY_HAND = {"kernels", "arrays", "ops", "init", "layers", "graph", "wiring", "coordinates", "cutting", "fusion",
-           "rarefaction", "surgery", "shapes", "models", "optim", "policies", "metrics", "testing",
-           "gradients"}
+           "output_grid", "overlap_tile", "rarefaction", "surgery", "shapes", "models", "optim", "policies", "metrics",
+           "testing", "gradients"}
 KERNELS_MAY_ADD = {"cpu": {"numba", "llvmlite", "filelock"}, "cuda": {"cupy"}}
 
 Import = namedtuple("Import", "file line room ours target")  # target: a room if it is ours, else a package

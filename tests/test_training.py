@@ -119,16 +119,21 @@ def test_the_best_is_kept_when_later_ones_are_no_better(scenes, tmp_path, quick,
     for padding in minifcn.models.MODELS[name].paddings or (None,)])
 def test_every_model_trains(scenes, tmp_path, quick, model, padding):
     """That is: its first layer and its last scores move, and its upsampling does not."""
-    width = 1 / 16 if model == "fcn-googlenet" or "segnet" in model else 1 / 64  # or first layers had one dead channel
-    kept = settings(scenes, model=model, padding=padding, width=width, iterations=2, evaluations=1, lr=0.01)
-    before = Learner(kept, Progress()).net.state()
+    wide = model in ("fcn-googlenet", "unet") or "segnet" in model  # or their first layers had one dead channel
+    width = 1 / 16 if wide else 1 / 64
+    least = minifcn.models.MODELS[model].least if padding == "paper" else 1
+    kept = settings(scenes, model=model, padding=padding, width=width, iterations=2, evaluations=1, lr=0.01,
+                    size=None if least == 1 else (least + 32, least + 48))
+    net = Learner(kept, Progress()).net
+    before, frozen = net.state(), {name for name, p in net.parameters().items() if not p.trains}
     minifcn.train(kept, tmp_path)
     after, _ = read_checkpoint(tmp_path / "last.safetensors")
     first = next(iter(before))
-    for name in (first, "fc7.weight", "score_fr.bias"):
+    for name in (first, "fc7.weight", "score_fr.bias", "score.bias"):
         assert name not in before or (after[name] != before[name]).any()
-    for name in before:
-        assert not name.startswith("upscore") or (after[name] == before[name]).all()
+    for name in frozen:
+        assert (after[name] == before[name]).all()
+    assert bool(frozen) == model.startswith("fcn")  # their upsampling is fixed
 
 
 # How long, and how fast.
