@@ -3,7 +3,8 @@
     labels = minifcn.predict("runs/demo/best.safetensors", "street.png")      # (H, W) uint8
 
 The picture is brought to the size and scale that the network was trained with, the scores come back bilinearly to the
-picture's own grid, and each pixel takes the class of the highest score there.
+picture's own grid, and each pixel takes the class of the highest score there. A network that scores only the centre of
+what it sees is shown mirrored borders, and a large picture in tiles: see `minifcn.overlap_tile`.
 """
 
 import contextlib
@@ -22,6 +23,8 @@ from .fusion import fuse
 from .graph import Graph
 from .models import check_segments
 from .ops.check import Array
+from .output_grid import scores_for
+from .overlap_tile import margin_of, scored_of, scores_by_tiles, tiling_for
 from .preprocessing import Preprocessing
 from .weights import load
 
@@ -33,6 +36,8 @@ class Predictor:
     Attributes:
         net, meta: as `minifcn.load` gives them.
         fuse: whether layers that can be computed together are; see `minifcn.fuse`.
+        margin: what it does not score of what it sees, see `minifcn.overlap_tile`; None if it scores all.
+        tile: (H, W) of the tiles for a network with a margin, None for what suits each picture; see `use_tile`.
     """
 
     net: Graph
@@ -44,6 +49,8 @@ class Predictor:
         if "output" in self.meta:  # of two heads, the one whose classes are named
             self.net.outputs = (self.meta["output"],)
         self.runner = fuse(self.net) if self.fuse else self.net
+        self.margin = margin_of(self.net)
+        self.tile: tuple[int, int] | None = None
 
     @classmethod
     def open(cls, source: "Graph | Predictor | str | os.PathLike", *, fuse: bool = True) -> "Predictor":
@@ -58,36 +65,60 @@ class Predictor:
         net, meta = load(checkpoint_of(source))
         return cls(net.freeze(), meta, fuse)
 
+    def use_tile(self, tile: tuple[int, int]) -> None:
+        """Cut pictures into tiles of (H, W): smaller ones take less memory, and more time.
+
+        Raises ValueError for a network that scores every pixel of what it sees, or does not take such a tile.
+        """
+        if self.margin is None:
+            raise ValueError("predict: expected a network without padding for tiles, such as U-Net as published, got "
+                             "one that scores every pixel: tiles would have seams. Leave the tile out.")
+        scored_of(self.net, tile)
+        self.tile = tile
+
     def scores(self, image: Array, size: tuple[int, int] | None = None) -> Array:
         """image (H, W, 3) uint8 -> class scores (K, h, w) on a grid of `size`, the image's own unless given."""
+        xs = self.inputs(image)
         with evaluation_mode(self.net), np.errstate(over="ignore", invalid="ignore"):  # what comes out is looked at
-            y = self.runner.forward(*self.inputs(image), record=False)  # (1, K, h, w)
-        return on_grid(y, size or image.shape[:2])
+            y = self._scored(xs)  # (1, K, h, w)
+        return self.on_grid(y, xs[0].shape[2:], size or image.shape[:2])
+
+    def _scored(self, xs: tuple[Array, ...]) -> Array:
+        if self.margin is None:
+            return self._run(*xs)
+        return scores_by_tiles(self._run, xs, tiling_for(self.net, self.margin, xs[0].shape[2:], self.tile))
+
+    def _run(self, *xs: Array) -> Array:
+        y = self.runner.forward(*xs, record=False)
+        return y[0] if isinstance(y, tuple) else y  # of two heads the first: what things are
 
     def labels(self, image: Array, size: tuple[int, int] | None = None) -> Array:
         """image (H, W, 3) uint8 -> class numbers (h, w) uint8."""
         return self.scores(image, size).argmax(axis=0).astype(np.uint8)
+
+    def on_grid(
+        self, y: Array | tuple[Array, ...], seen: tuple[int, ...], size: tuple[int, ...],
+    ) -> Array:
+        """What the network returned for one picture, (1, K, h, w) -> class scores (K, *size), a NumPy array.
+
+        seen: rows and columns of the picture that it was shown. Raises ValueError for scores that are no numbers.
+        """
+        y = y[0] if isinstance(y, tuple) else y  # of two heads the first: what things are
+        if y.shape[2:] != seen:  # not one score for each pixel
+            y = scores_for(self.net, self.net.outputs[0], y, seen, size)  # type: ignore[arg-type]
+        elif y.shape[2:] != tuple(size):
+            y, _ = ops.resize_bilinear(y, output_size=size)
+        scores = to_numpy(y[0])
+        if not np.isfinite(scores).all():
+            raise ValueError("predict: expected finite scores, got NaN or infinity: the weights are spoiled or far too "
+                             "large. Use an earlier checkpoint, or train with a lower learning rate.")
+        return scores
 
     def inputs(self, image: Array) -> tuple[Array, ...]:
         """image (H, W, 3) uint8 -> what the network reads: (1, C, h, w) for each of its inputs, on its device."""
         weight = next(iter(self.net.parameters().values())).data
         x = Preprocessing.from_meta(self.meta)(image, weight.dtype)  # (1, 3, h, w)
         return divided(self.net, _beside(x, weight))
-
-
-def on_grid(y: Array | tuple[Array, ...], size: tuple[int, int]) -> Array:
-    """What a network returned for one picture, (1, K, h, w) -> class scores (K, *size), a NumPy array.
-
-    Raises ValueError for scores that are no numbers.
-    """
-    y = y[0] if isinstance(y, tuple) else y  # of two heads the first: what things are
-    if y.shape[2:] != tuple(size):
-        y, _ = ops.resize_bilinear(y, output_size=size)
-    scores = to_numpy(y[0])
-    if not np.isfinite(scores).all():
-        raise ValueError("predict: expected finite scores, got NaN or infinity: the weights are spoiled or far too "
-                         "large. Use an earlier checkpoint, or train with a lower learning rate.")
-    return scores
 
 
 def predict(net_or_path: Graph | Predictor | str | os.PathLike, image_or_path: Array | str | os.PathLike) -> Array:

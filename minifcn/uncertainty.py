@@ -26,7 +26,7 @@ from .cutting import steady_and_changing
 from .graph import Graph
 from .layers import Dropout, Layer
 from .ops.check import Array
-from .prediction import Predictor, evaluation_mode, frozen, on_grid, picture_of
+from .prediction import Predictor, evaluation_mode, frozen, picture_of
 
 Source: TypeAlias = Graph | Predictor | str | os.PathLike
 
@@ -120,15 +120,24 @@ class Sampler(Predictor):
         """`sample_predictions` for an image (H, W, 3) uint8, on a grid of `size`, the image's own unless given."""
         grid, moments = size or image.shape[:2], _Moments()
         with frozen(self.net), dropping(self.net, _seeds(self.rng)), np.errstate(over="ignore", invalid="ignore"):
-            values = self._steady.forward(*self.inputs(image), record=False)
-            values = values if len(self._steady.outputs) > 1 else (values,)
+            xs = self.inputs(image)
+            predict_again = self._again(xs)
             for done in range(1, self.samples + 1):
-                scores = on_grid(self._changing.forward(*values, record=False), grid)  # (K, h, w)
+                scores = self.on_grid(predict_again(), xs[0].shape[2:], grid)  # (K, h, w)
                 probabilities, _ = ops.softmax(scores, axis=0)
                 moments.add(probabilities.astype(np.float64))
                 if progress is not None:
                     progress(done, self.samples)
         return moments.found()
+
+
+    def _again(self, xs: tuple[Array, ...]) -> Callable[[], Any]:
+        """What predicts once more with other masks. In tiles, each of which has masks of its own, nothing is kept."""
+        if self.margin is not None:
+            return lambda: self._scored(xs)
+        values = self._steady.forward(*xs, record=False)
+        values = values if len(self._steady.outputs) > 1 else (values,)
+        return lambda: self._changing.forward(*values, record=False)
 
 
 class _Moments:

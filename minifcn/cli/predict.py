@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .options import add_json, add_samples, add_speed, predictor_of, print_json, speed_of
+from .options import add_json, add_samples, add_speed, predictor_of, print_json, size, speed_of
 
 EXAMPLES = """\
 examples:
@@ -24,6 +24,8 @@ def add_to(commands: Any) -> None:
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="pictures: PNG, JPEG, BMP or TIFF")
     parser.add_argument("--out", default=".", metavar="FOLDER", help="where the results go (this folder)")
     add_samples(parser, "predict N times with dropout on, and paint how unsure the network is")
+    parser.add_argument("--tile", type=size, metavar="HxW", help="of a network without padding, such as U-Net as "
+                        "published: in tiles of this size; smaller ones take less memory and more time")
     add_speed(parser)
     add_json(parser)
 
@@ -31,6 +33,8 @@ def add_to(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     _check_stems(arguments.images)
     predictor = predictor_of(arguments)
+    if arguments.tile:
+        predictor.use_tile(arguments.tile)
     out = Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
     facts = []
@@ -55,7 +59,8 @@ def _paint(predictor: Any, name: str, out: Path, sampled: bool) -> dict[str, Any
         found = _sample(predictor, image, name) if sampled else None
         labels = predictor.labels(image) if found is None else found.labels  # (H, W)
     except ValueError:
-        check_size("predict", predictor.net, predictor.meta.get("size") or image.shape[:2])  # says which size it takes
+        if predictor.margin is None:  # else any size will do
+            check_size("predict", predictor.net, predictor.meta.get("size") or image.shape[:2])  # says which it takes
         raise
     palette = predictor.meta.get("palette") or voc_palette(int(labels.max()) + 1)
     label_file, painted_file = (out / f"{Path(name).stem}_{what}.png" for what in ("labels", "painted"))

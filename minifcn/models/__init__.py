@@ -82,6 +82,8 @@ MODELS: dict[str, Model] = {
     "bayesian-segnet": Model(bayesian_segnet.bayesian_segnet, "SegNet with dropout, which says how sure it is",
                              _BAYESIAN),
     "bayesian-segnet-basic": Model(bayesian_segnet.bayesian_segnet_basic, "SegNet-Basic with dropout", _BAYESIAN),
+    "unet": Model(unet.unet, "down and up again, with all skips; needs few images", _UNET, _EITHER,
+                  size=unet.SIZE, least=unet.LEAST),
     "alexnet": _classifier(alexnet.alexnet, alexnet.CROPS, _CAFFENET),
     "vgg16": _classifier(vgg16.vgg16, vgg16.CROPS, "Simonyan, Zisserman 2015, arXiv 1409.1556"),
     "googlenet": _classifier(googlenet.googlenet, googlenet.CROPS, "Szegedy et al. 2015, arXiv 1409.4842"),
