@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip insta
 F = torch.nn.functional
 
 STEPS, CLASSES, WIDTH = 20, 7, 1 / 32
-LR, MOMENTUM, DECAY = 0.3, 0.9, 5e-4
+LR, MOMENTUM, DECAY = 0.1, 0.9, 5e-4
 CROPS = {3: 4, 2: 16, 1: 40, 0: 88}  # the paper's, typed here on purpose: the library derives them
 SIZES = {"paper": (204, 220), "same": (45, 54)}  # 45 and 54 are halved with a rest, at one level or another
 SEEN = {"paper": np.s_[:, 92:112, 92:128], "same": np.s_[:]}  # the labels of what is scored
@@ -121,7 +121,7 @@ def test_twenty_steps_in_float64(padding):
         optimizer.step()
         twin.optimizer.step()
     np.testing.assert_allclose(ours, theirs, rtol=1e-9)
-    assert np.mean(ours[-5:]) < 0.8 * np.mean(ours[:5]), "the loss must fall by a fifth for this to show anything"
+    assert np.mean(ours[-5:]) < 0.9 * np.mean(ours[:5]), "the loss must fall by a tenth for this to show anything"
 
 
 @pytest.mark.parametrize("padding", ["paper", "same"])
