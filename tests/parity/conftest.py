@@ -11,20 +11,20 @@ from minifcn import ops
 from minifcn.arrays import use_winograd
 from minifcn.optim import SGD
 
-LR, MOMENTUM, DECAY = 0.01, 0.9, 5e-4
+MOMENTUM, DECAY = 0.9, 5e-4
 
 
 class Twin:
     """`forward(tensors, x)` computes the scores from a dictionary of the network's own names."""
 
-    def __init__(self, net, forward):
+    def __init__(self, net, forward, lr):
         torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch==2.13.0")
         self.torch, self.forward = torch, forward
         self.tensors = {name: torch.tensor(array.copy()) for name, array in net.state().items()}
         self.trained = {n: self.tensors[n].requires_grad_(True) for n, p in net.parameters().items() if p.trains}
-        groups = [{"params": [self.trained[name]], "lr": LR * p.lr_mult, "weight_decay": DECAY * p.decay_mult}
+        groups = [{"params": [self.trained[name]], "lr": lr * p.lr_mult, "weight_decay": DECAY * p.decay_mult}
                   for name, p in net.parameters().items() if p.trains]
-        self.optimizer = torch.optim.SGD(groups, lr=LR, momentum=MOMENTUM)
+        self.optimizer = torch.optim.SGD(groups, lr=lr, momentum=MOMENTUM)
 
     def scores_loss_gradients(self, x, target):
         self.optimizer.zero_grad()
@@ -66,12 +66,13 @@ def close(ours, theirs, tolerance):
 @pytest.fixture
 def same_curve():
     """same_curve(net, forward, batches): scores and gradients of the first step, and the losses of all, in float64."""
-    def check(net, forward, batches):
-        twin, ours, theirs = Twin(net, forward), [], []
-        optimizer = SGD(net.parameters(), LR, momentum=MOMENTUM, weight_decay=DECAY)
+    def check(net, forward, batches, lr=0.01):
+        twin, ours, theirs = Twin(net, forward, lr), [], []
+        optimizer = SGD(net.parameters(), lr, momentum=MOMENTUM, weight_decay=DECAY)
         for x, target in batches:
             scores, loss, gradients = scores_loss_gradients(net, x, target)
             twin_scores, twin_loss, twin_gradients = twin.scores_loss_gradients(x, target)
+            assert scores.shape == twin_scores.shape
             if not ours:
                 close({"scores": scores}, {"scores": twin_scores}, 1e-9)
                 close(gradients, twin_gradients, 1e-9)
@@ -88,8 +89,8 @@ def same_curve():
 @pytest.fixture
 def same_steps():
     """same_steps(net, forward, batches): loss and gradients in float32, each step from the twin's state."""
-    def check(net, forward, batches):
-        twin = Twin(net, forward)
+    def check(net, forward, batches, lr=0.01):
+        twin = Twin(net, forward, lr)
         for x, target in batches:
             net.load({name: tensor.detach().numpy() for name, tensor in twin.tensors.items()})
             with use_winograd(False):
