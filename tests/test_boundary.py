@@ -11,6 +11,7 @@ from scipy import ndimage
 import minifcn
 from minifcn import cli
 from minifcn.boundary import MATCHINGS, BoundaryF1, outline
+from minifcn.cli.options import show_scores
 from minifcn.data import open_dataset
 
 VOID = 255
@@ -297,7 +298,9 @@ def test_the_command(net, scenes, tmp_path, capsys):
     assert cli.main([*command, "--boundary-f1", "--json"]) == 0
     scores = json.loads(capsys.readouterr().out)
     assert cli.main([*command, "--boundary-f1"]) == 0
-    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    text = capsys.readouterr().out
+    assert "right within 0.75 % of the image's diagonal" in text
+    rows = [line.split() for line in text.splitlines()]
     assert ["class", "IoU", "boundary", "F1"] in rows
     for name, figure in scores["boundary_f1_by_class"].items():
         assert [name, f"{scores['iou'][name]:.3f}", f"{figure:.3f}"] in rows
@@ -306,3 +309,14 @@ def test_the_command(net, scenes, tmp_path, capsys):
     assert "boundary F1" not in capsys.readouterr().out
     assert cli.main([*command, "--boundary-f1", "--boundary", "void"]) == 2
     assert "evaluate: expected widths of bands (trimap) beside boundary 'void', got none" in capsys.readouterr().err
+
+
+def test_a_table_without_outlines(capsys):
+    """One class everywhere: there is nothing to score, but something to show."""
+    scores = dict.fromkeys(("mean_iou", "fw_iou", "pixel_accuracy", "mean_accuracy"), 1.0)
+    show_scores(scores | {"iou": {"sky": 1.0, "road": None}, "absent": ["road"], "boundary_f1": None,
+                          "boundary_f1_by_class": {"sky": None, "road": None}})
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["sky", "1.000", "-"] in rows
+    assert ["road", "absent", "-"] in rows
+    assert ["boundary", "F1,", "mean", "of", "images", "-"] in rows

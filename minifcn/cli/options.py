@@ -141,7 +141,7 @@ def show_scores(scores: dict[str, Any]) -> None:
         column.justify = "right"
     for name, iou in scores["iou"].items():
         table.add_row(escape(name), figure(iou, "absent"), *([figure(outlines[name])] if outlines else []))
-    table.add_section()
+    table.add_row()
     for key, name in (("mean_iou", "mean IoU"), ("fw_iou", "frequency-weighted IoU"),
                       ("pixel_accuracy", "pixel accuracy"), ("mean_accuracy", "mean accuracy")):
         table.add_row(name, figure(scores[key]))
@@ -150,3 +150,6 @@ def show_scores(scores: dict[str, Any]) -> None:
     Console().print(table)
     if scores["absent"]:
         print(f"absent from truth and prediction, left out of the mean: {', '.join(scores['absent'])}")
+    if outlines:
+        print("boundary F1: an outline is right within 0.75 % of the image's diagonal, 4.5 pixels at 360x480, "
+              "1.2 at 96x128")
