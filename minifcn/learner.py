@@ -15,6 +15,7 @@ import numpy as np
 
 from . import data, models, optim
 from .arrays import resolve_device, to_device, to_numpy
+from .enlarging import enlarged, size_taken
 from .fusion import fuse
 from .layers import SoftmaxCrossEntropy
 from .ops.check import Array
@@ -150,6 +151,9 @@ class Learner:
             dataset, self._indices(number), augmentation=self.augmentation, seed=self.settings.seed, step=number,
             mean=seen.mean, scale=seen.scale, channel_order=seen.channel_order,
         )
+        if self.settings.pad:
+            size = size_taken(self.net, x.shape[2:])
+            x, target = enlarged(x, size), enlarged(target, size, data.VOID)
         return to_device(x, self.device), to_device(target, self.device)
 
     def _indices(self, number: int) -> Array:
@@ -199,7 +203,8 @@ class Learner:
     def meta(self) -> dict[str, Any]:
         """All that prediction needs beside the weights."""
         return {"classes": list(self.train_data.classes), "palette": self.train_data.palette.tolist(),
-                **self.preprocessing.meta(), "ignore_index": data.VOID, "seed": self.settings.seed}
+                **self.preprocessing.meta(), "ignore_index": data.VOID, "seed": self.settings.seed,
+                "pad": self.settings.pad}
 
     def description(self) -> dict[str, Any]:
         """What run.json says beside the settings."""

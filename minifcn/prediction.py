@@ -19,6 +19,7 @@ import numpy as np
 from . import ops
 from .arrays import to_device, to_numpy
 from .data import read_image
+from .enlarging import enlarged, size_taken
 from .fusion import fuse
 from .graph import Graph
 from .models import check_segments
@@ -37,6 +38,8 @@ class Predictor:
         net, meta: as `minifcn.load` gives them.
         fuse: whether layers that can be computed together are; see `minifcn.fuse`.
         margin: what it does not score of what it sees, see `minifcn.overlap_tile`; None if it scores all.
+        pad: whether pictures of a size that the network does not take are made larger for it, see `minifcn.enlarging`;
+            as in training unless set.
         tile: (H, W) of the tiles for a network with a margin, None for what suits each picture; see `use_tile`.
     """
 
@@ -50,6 +53,7 @@ class Predictor:
             self.net.outputs = (self.meta["output"],)
         self.runner = fuse(self.net) if self.fuse else self.net
         self.margin = margin_of(self.net)
+        self.pad: bool = self.meta.get("pad", False)
         self.tile: tuple[int, int] | None = None
 
     @classmethod
@@ -78,10 +82,10 @@ class Predictor:
 
     def scores(self, image: Array, size: tuple[int, int] | None = None) -> Array:
         """image (H, W, 3) uint8 -> class scores (K, h, w) on a grid of `size`, the image's own unless given."""
-        xs = self.inputs(image)
+        xs, seen = self.inputs(image)
         with evaluation_mode(self.net), np.errstate(over="ignore", invalid="ignore"):  # what comes out is looked at
             y = self._scored(xs)  # (1, K, h, w)
-        return self.on_grid(y, xs[0].shape[2:], size or image.shape[:2])
+        return self.on_grid(y, xs[0].shape[2:], seen, size or image.shape[:2])
 
     def _scored(self, xs: tuple[Array, ...]) -> Array:
         if self.margin is None:
@@ -97,16 +101,22 @@ class Predictor:
         return self.scores(image, size).argmax(axis=0).astype(np.uint8)
 
     def on_grid(
-        self, y: Array | tuple[Array, ...], seen: tuple[int, ...], size: tuple[int, ...],
+        self, y: Array | tuple[Array, ...], shown: tuple[int, int], seen: tuple[int, int], size: tuple[int, int],
     ) -> Array:
         """What the network returned for one picture, (1, K, h, w) -> class scores (K, *size), a NumPy array.
 
-        seen: rows and columns of the picture that it was shown. Raises ValueError for scores that are no numbers.
+        Args:
+            shown: rows and columns that the network was given.
+            seen: those of them that belong to the picture, the others having been added.
+            size: the grid that is wanted.
+
+        Raises ValueError for scores that are no numbers.
         """
         y = y[0] if isinstance(y, tuple) else y  # of two heads the first: what things are
-        if y.shape[2:] != seen:  # not one score for each pixel
-            y = scores_for(self.net, self.net.outputs[0], y, seen, size)  # type: ignore[arg-type]
-        elif y.shape[2:] != tuple(size):
+        if y.shape[2:] != shown:  # not one score for each pixel
+            y = scores_for(self.net, self.net.outputs[0], y, shown, size if shown == seen else shown)
+        y = y[:, :, : seen[0], : seen[1]] if shown != seen else y
+        if y.shape[2:] != tuple(size):
             y, _ = ops.resize_bilinear(y, output_size=size)
         scores = to_numpy(y[0])
         if not np.isfinite(scores).all():
@@ -114,11 +124,17 @@ class Predictor:
                              "large. Use an earlier checkpoint, or train with a lower learning rate.")
         return scores
 
-    def inputs(self, image: Array) -> tuple[Array, ...]:
-        """image (H, W, 3) uint8 -> what the network reads: (1, C, h, w) for each of its inputs, on its device."""
+    def inputs(self, image: Array) -> tuple[tuple[Array, ...], tuple[int, int]]:
+        """image (H, W, 3) uint8 -> what the network reads, (1, C, h, w) for each of its inputs, on its device.
+
+        And how many of these rows and columns belong to the picture: all, unless it was made larger.
+        """
         weight = next(iter(self.net.parameters().values())).data
         x = Preprocessing.from_meta(self.meta)(image, weight.dtype)  # (1, 3, h, w)
-        return divided(self.net, _beside(x, weight))
+        seen = x.shape[2:]
+        if self.pad and self.margin is None:  # pictures for a network with a margin are mirrored to any size
+            x = enlarged(x, size_taken(self.net, seen))
+        return divided(self.net, _beside(x, weight)), seen
 
 
 def predict(net_or_path: Graph | Predictor | str | os.PathLike, image_or_path: Array | str | os.PathLike) -> Array:

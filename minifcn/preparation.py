@@ -65,12 +65,12 @@ def check_one_size(settings: Settings, dataset: Dataset) -> None:
 def check_image_size(settings: Settings, net: Any, dataset: Dataset) -> None:
     """The network takes what it will be shown: windows of --crop, or else images like the first one."""
     h, w = settings.crop or dataset[0].label.shape
-    if min(h, w) < 1:
+    if settings.pad or min(h, w) < 1:
         return  # no window at all: the data say so
     try:
         check_size("train", net, (h, w))
     except ValueError as error:
-        raise ValueError(f"{error} Set it with --size or --crop.") from None
+        raise ValueError(f"{error} Set it with --size or --crop, or add --pad.") from None
 
 
 def preprocessing_for(settings: Settings, net: Any, dataset: Dataset) -> tuple[Preprocessing, str]:

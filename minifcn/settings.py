@@ -14,6 +14,7 @@ class Settings:
         splits: what it is trained and what it is validated on.
         size: (H, W) that every image is resized to, None for its own.
         crop: (H, W) that is cut out after that, None for all of it.
+        pad: add rows and columns, void, where the network does not take the images' size; see `minifcn.enlarging`.
         flip, scale: random mirroring; smallest and largest random factor.
         pixels: "standard", mean 0 and deviation 1 over the training images, or "raw", 0..255 as they are.
         elastic: of random elastic deformation: standard deviation in pixels, 0 for none; see `data.random_elastic`.
@@ -49,6 +50,7 @@ class Settings:
     splits: tuple[str, str] = ("train", "val")
     size: tuple[int, int] | None = None
     crop: tuple[int, int] | None = None
+    pad: bool = False
     flip: bool = True
     scale: tuple[float, float] = (1.0, 1.0)
     pixels: str = "standard"

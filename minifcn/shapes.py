@@ -39,6 +39,15 @@ def shapes_of(graph: Graph, size: tuple[int, int], batch: int = 1) -> dict[str, 
     return follow(graph, [(batch, input_channels(graph, name), *size) for name in graph.inputs])
 
 
+def complaint(graph: Graph, size: tuple[int, int]) -> str | None:
+    """Why an image of (H, W) is not taken, naming the layer; None if it is."""
+    try:
+        shapes_of(graph, size)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
 def input_channels(graph: Graph, name: str) -> int:
     """How many channels the first convolution behind an input reads; 3, a photograph's, if there is none."""
     behind = {name}

@@ -120,10 +120,10 @@ class Sampler(Predictor):
         """`sample_predictions` for an image (H, W, 3) uint8, on a grid of `size`, the image's own unless given."""
         grid, moments = size or image.shape[:2], _Moments()
         with frozen(self.net), dropping(self.net, _seeds(self.rng)), np.errstate(over="ignore", invalid="ignore"):
-            xs = self.inputs(image)
+            xs, seen = self.inputs(image)
             predict_again = self._again(xs)
             for done in range(1, self.samples + 1):
-                scores = self.on_grid(predict_again(), xs[0].shape[2:], grid)  # (K, h, w)
+                scores = self.on_grid(predict_again(), xs[0].shape[2:], seen, grid)  # (K, h, w)
                 probabilities, _ = ops.softmax(scores, axis=0)
                 moments.add(probabilities.astype(np.float64))
                 if progress is not None:

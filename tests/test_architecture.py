@@ -24,13 +24,14 @@ RUNGS = (
     {"arrays", "files", "policies", "settings", "recipes"},
     {"ops", "init"},
     {"layers"},
-    {"graph", "wiring", "coordinates", "cutting", "fusion", "output_grid", "overlap_tile", "rarefaction", "surgery",
-     "shapes"},
+    {"graph", "wiring", "coordinates", "cutting", "enlarging", "fusion", "output_grid", "overlap_tile", "rarefaction",
+     "surgery", "shapes"},
     {"models", "optim"},
     {"testing", "gradients"},
     {"data", "metrics", "trimap", "boundary", "pictures", "progress", "interrupt"},
     {"weights", "gradcheck", "caffe", "torchvision", "preprocessing"},
-    {"training", "learner", "preparation", "runs", "evaluation", "prediction", "published", "uncertainty", "explain"},
+    {"training", "learner", "preparation", "runs", "evaluation", "prediction", "published", "uncertainty",
+     "explain"},
     {"cli", "__main__"},
     {"tutorials"},
 )
@@ -56,9 +57,9 @@ MAY_ONLY_IMPORT = {
 }
 
 # Written by hand means: from NumPy and Python alone. (CuPy comes in with the arrays; nobody else imports it.)
-BY_HAND = {"kernels", "arrays", "ops", "init", "layers", "graph", "wiring", "coordinates", "cutting", "fusion",
-           "output_grid", "overlap_tile", "rarefaction", "surgery", "shapes", "models", "optim", "policies", "metrics",
-           "testing", "gradients"}
+BY_HAND = {"kernels", "arrays", "ops", "init", "layers", "graph", "wiring", "coordinates", "cutting", "enlarging",
+           "fusion", "output_grid", "overlap_tile", "rarefaction", "surgery", "shapes", "models", "optim", "policies",
+           "metrics", "testing", "gradients"}
 KERNELS_MAY_ADD = {"cpu": {"numba", "llvmlite", "filelock"}, "cuda": {"cupy"}}
 
 Import = namedtuple("Import", "file line room ours target")  # target: a room if it is ours, else a package

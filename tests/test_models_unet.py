@@ -139,8 +139,8 @@ def test_tiles_without_padding():
 @pytest.mark.parametrize("size", [(190, 204), (204, 100), (3, 3)])
 def test_other_tiles_are_refused_at_once(size):
     for net in (tiny().eval(), fuse(tiny())):
-        with pytest.raises(ValueError, match=r"layer 'tile': LegalSize: .*, the nearest; for any image at all, let "
-                                             r"minifcn.predict cut it into such tiles"):
+        with pytest.raises(ValueError, match=r"layer 'tile': LegalSize: .*, the nearest, or have pixels added "
+                                             r"\(--pad\)"):
             net.forward(np.zeros((1, 3, *size), np.float32))
     with pytest.raises(ValueError, match=r"LegalSize: expected x with 4 axes"):
         tiny().forward(np.zeros((3, 188, 188), np.float32))

@@ -196,5 +196,5 @@ def test_a_centre_of_void_is_told(scenes, tmp_path):
 def test_training_on_sizes_that_are_not_legal(scenes, given, got):
     with pytest.raises(ValueError, match=rf"train: expected an image that this network takes \(rows: 188, 204, 220 and "
                                          rf"so on, in steps of 16; columns: 188.*got {got}, where .* The nearest size "
-                                         rf"that fits is 188x\d+. Set it with --size or --crop."):
+                                         rf"that fits is 188x\d+. Set it with --size or --crop, or add --pad."):
         Learner(settings(scenes, model="unet", padding="paper", width=1 / 64, **given), Progress())

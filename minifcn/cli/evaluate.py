@@ -3,7 +3,18 @@
 import argparse
 from typing import Any
 
-from .options import DATA_HELP, add_json, add_samples, add_speed, count, predictor_of, print_json, show_scores, speed_of
+from .options import (
+    DATA_HELP,
+    add_json,
+    add_pad,
+    add_samples,
+    add_speed,
+    count,
+    predictor_of,
+    print_json,
+    show_scores,
+    speed_of,
+)
 
 EXAMPLES = """\
 examples:
@@ -32,6 +43,7 @@ def add_to(commands: Any) -> None:
                              "where one class meets another (default for others)")
     parser.add_argument("--boundary-f1", action="store_true",
                         help="score also how near predicted outlines are to true ones, and these to them (SegNet's BF)")
+    add_pad(parser)
     add_samples(parser, "score the mean of N predictions with dropout on")
     add_speed(parser)
     add_json(parser)

@@ -57,8 +57,8 @@ def run_crop(arguments: argparse.Namespace) -> int:
 
 
 def run_size(arguments: argparse.Namespace) -> int:
-    from ..explain.sizes import complaint, legal_sizes
-    from ..shapes import shapes_of
+    from ..explain.sizes import legal_sizes
+    from ..shapes import complaint, shapes_of
 
     net, _ = build_shapes(arguments)
     rows, columns = legal_sizes(net)

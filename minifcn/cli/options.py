@@ -57,11 +57,17 @@ def predictor_of(arguments: argparse.Namespace) -> Any:
     from ..prediction import Predictor
 
     predictor = Predictor.open(arguments.source, fuse=arguments.fuse)
-    if arguments.samples is None:
-        return predictor
-    from ..uncertainty import Sampler
+    if arguments.samples is not None:
+        from ..uncertainty import Sampler
 
-    return Sampler.of(predictor, arguments.samples, arguments.seed)
+        predictor = Sampler.of(predictor, arguments.samples, arguments.seed)
+    predictor.pad = predictor.pad or arguments.pad
+    return predictor
+
+
+def add_pad(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--pad", action="store_true", help="add rows and columns where the network does not take the "
+                         "picture's size, and cut off their scores; on if it was in training")
 
 
 def add_speed(command: Any) -> None:

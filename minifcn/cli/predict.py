@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .options import add_json, add_samples, add_speed, predictor_of, print_json, size, speed_of
+from .options import add_json, add_pad, add_samples, add_speed, predictor_of, print_json, size, speed_of
 
 EXAMPLES = """\
 examples:
@@ -23,6 +23,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument("source", metavar="RUN_OR_FILE", help="a run folder (its best checkpoint) or a checkpoint file")
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="pictures: PNG, JPEG, BMP or TIFF")
     parser.add_argument("--out", default=".", metavar="FOLDER", help="where the results go (this folder)")
+    add_pad(parser)
     add_samples(parser, "predict N times with dropout on, and paint how unsure the network is")
     parser.add_argument("--tile", type=size, metavar="HxW", help="of a network without padding, such as U-Net as "
                         "published: in tiles of this size; smaller ones take less memory and more time")

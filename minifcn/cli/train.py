@@ -45,6 +45,8 @@ def add_to(commands: Any) -> None:
     what.add_argument("--padding", choices=("same", "paper"), help="same (default) or the paper's")
     what.add_argument("--size", type=size, metavar="HxW", help="resize every image to this; default its own size")
     what.add_argument("--crop", type=size, metavar="HxW", help="then cut out a random window of this size")
+    what.add_argument("--pad", action="store_true", help="add rows and columns, which nobody learns from, where the "
+                      "network does not take the images' size")
     what.add_argument("--scale", type=positive, nargs=2, metavar=("LOW", "HIGH"), help="random zoom; default none")
     what.add_argument("--pixels", choices=("standard", "raw"),
                       help=f"mean 0 and deviation 1, or 0..255 as they are; {_default('pixels')}")

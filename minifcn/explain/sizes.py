@@ -8,7 +8,7 @@ not know of each other, so each axis has its own rule.
 from dataclasses import dataclass
 
 from ..graph import Graph
-from ..shapes import shapes_of
+from ..shapes import complaint
 
 SEARCHED = 1536  # a first legal square is looked for up to this size
 LONGEST_PERIOD = 64  # twice the coarsest stride of the published networks
@@ -65,15 +65,6 @@ def legal_sizes(graph: Graph) -> tuple[Sizes, Sizes]:
     rows = [size for size in tried if complaint(graph, (size, anchor)) is None]
     columns = [size for size in tried if complaint(graph, (anchor, size)) is None]
     return _rule(rows, tried[-1]), _rule(columns, tried[-1])
-
-
-def complaint(graph: Graph, size: tuple[int, int]) -> str | None:
-    """Why an image of (H, W) is not legal, naming the layer; None if it is."""
-    try:
-        shapes_of(graph, size)
-    except ValueError as error:
-        return str(error)
-    return None
 
 
 def check_size(who: str, graph: Graph, size: tuple[int, int]) -> None:

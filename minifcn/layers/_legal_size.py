@@ -34,8 +34,8 @@ class LegalSize(Layer):
         if (h, w) != tuple(size):
             first, second, third = (self.least + k * self.step for k in range(3))
             raise ValueError(f"LegalSize: expected an image with rows and columns among {first}, {second}, {third} and "
-                             f"so on, got {size[0]}x{size[1]}. Resize or crop it to {h}x{w}, the nearest; for any "
-                             f"image at all, let minifcn.predict cut it into such tiles.")
+                             f"so on, got {size[0]}x{size[1]}. Resize or crop it to {h}x{w}, the nearest, or have "
+                             f"pixels added (--pad).")
 
     def nearest(self, side: int) -> int:
         """The legal number of rows, or columns, nearest to `side`; the larger of two that are equally near."""

@@ -23,13 +23,13 @@ The paper gives no names; ours say the level and whether the path goes down or u
     section 2: even sizes at poolings  other sizes are refused                   none
     sections 1, 2, figure 2: tiles,    `minifcn.overlap_tile`                    tiles as large as the image asks for,
     mirrored borders                                                             16 rows apart or a multiple of that
-    section 3, equations 1, 2: loss    `softmax_cross_entropy`, which weighs     no w(x), the weight of each pixel that
-    with a weight map                  classes                                   is large between touching cells
+    section 3, equations 1, 2: loss    `softmax_cross_entropy` with pixel        none; how w_c balances classes is open
+    with a weight map                  weights, `--weight-map unet`              in the paper
     section 3: SGD, momentum 0.99,     settings of `minifcn train`               the paper gives no learning rate
     one large tile a batch
     section 3: Gaussian weights of     the same, N counted for each layer        none
     deviation sqrt(2/N)
-    section 3.1: elastic deformations  mirroring and zooms                       no deformations, rotations, grey values
+    section 3.1: elastic deformations  `--elastic 10`, mirroring and zooms       no rotations, no changes of grey values
     section 3.1: drop-out at the end   0.5 behind d3 and d4; d3's skip has it    places and probability, which the paper
     of the contracting path            too                                       does not give, are the release's
 """
