@@ -128,7 +128,8 @@ def test_models(capsys):
     assert [row["name"] for row in rows] == list(minifcn.models.MODELS)
     assert rows[0]["parameters"] == {"trainable": 134_346_581, "frozen": 1_806_336}
     assert all(re.search("arXiv|2012", row["source"]) and row["summary"] for row in rows)
-    assert {row["name"] for row in rows if row["task"] == "classification"} == {"alexnet", "vgg16", "googlenet"}
+    assert {row["name"] for row in rows if row["task"] == "classification"} == {
+        "alexnet", "vgg16", "googlenet", "alexnet-torchvision", "googlenet-torchvision"}
     assert "134,362,751" in printed(capsys, "models")
 
 

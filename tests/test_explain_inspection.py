@@ -58,9 +58,10 @@ def test_the_field_of_the_scores_as_published(size, name, field):
         assert row.stride == (32, 32)
 
 
-@pytest.mark.parametrize(("name", "field"), [("vgg16", 404), ("alexnet", 355), ("googlenet", 907)])
+@pytest.mark.parametrize(("name", "field"), [("vgg16", 404), ("alexnet", 355), ("googlenet", 907),
+                                             ("alexnet-torchvision", 355), ("googlenet-torchvision", 571)])
 def test_the_field_of_classifiers_as_published(name, field):
-    """The same, and GoogLeNet's 907, which its average pooling over 7x7 belongs to."""
+    """The same, and GoogLeNet's 907, which its average pooling over 7x7 belongs to. Torchvision's has 3x3 for 5x5."""
     crop = models.MODELS[name].crops["paper"]
     *_, scores = inspect(full_size(name), (crop, crop)).rows
     assert scores.receptive_field == (field, field)

@@ -141,7 +141,8 @@ def test_structure():
 # With a ReLU behind: thirteen of VGG-16, five of AlexNet, three and nine times six of GoogLeNet; fc6 and fc7 where they
 # are convolutions.
 CONVOLUTIONS = {"vgg16": 13, "alexnet": 5, "fcn-alexnet": 7, "googlenet": 57, "fcn-googlenet": 57,
-                **{name: 0 for name in models.MODELS if "segnet" in name},  # batch norm is between
+                **{name: 0 for name in models.MODELS if "segnet" in name},  # batch norm is between, and takes it in
+                "alexnet-torchvision": 5, "googlenet-torchvision": 0,
                 "nyud-fcn32s-color-hha": 30, "unet": 18}  # and 15 in all other networks that stand on VGG-16
 
 
@@ -152,7 +153,8 @@ def test_every_model_is_fused():
         joined = sum(isinstance(node.layer, ConvReLU) for node in fused.nodes)
         left = [node.name for node in fused.nodes if type(node.layer) is ReLU]
         assert joined == CONVOLUTIONS.get(name, 15)
-        assert left == (["relu6", "relu7"] if name in ("alexnet", "vgg16") else [])  # behind fully connected layers
+        linear = name in ("alexnet", "vgg16", "alexnet-torchvision")
+        assert left == (["relu6", "relu7"] if linear else [])  # behind fully connected layers
         assert fused.outputs == net.outputs
         assert fused.architecture == net.architecture
 

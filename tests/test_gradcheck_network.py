@@ -95,11 +95,22 @@ def test_a_published_model_passes():
     check_model("fcn8s", samples=1).raise_if_failed()
 
 
+# Probes of each tensor where 20 would take minutes: batch norm makes 173 tensors of GoogLeNet's 116, and each of these
+# small layers costs as much to call as to compute. Beside them all its gradients are PyTorch's in tests/parity.
+FEWER = {"googlenet-torchvision": 2}
+
+
 @pytest.mark.full
-@pytest.mark.parametrize("name", list(MODELS))
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in FEWER])
 def test_all_published_models_pass(name):
     (result,) = gradcheck.run([name])
     assert result.passed, result.failure
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("name", "samples"), FEWER.items())
+def test_the_dearest_models_pass_by_fewer_probes(name, samples):
+    check_model(name, samples=samples).raise_if_failed()
 
 
 def test_randomise_leaves_no_trained_number_at_zero_and_no_frozen_one_changed():

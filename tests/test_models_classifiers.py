@@ -7,11 +7,12 @@ import pytest
 
 import minifcn
 from minifcn import init, models
-from minifcn.layers import AvgPool2d, Conv2d, Linear, MaxPool2d
+from minifcn.layers import AvgPool2d, BatchNorm2d, Conv2d, Linear, MaxPool2d
 from minifcn.learner import Learner
 from minifcn.progress import Progress
 
-NAMES = ("alexnet", "vgg16", "googlenet")
+CAFFES = ("alexnet", "vgg16", "googlenet")
+NAMES = (*CAFFES, "alexnet-torchvision", "googlenet-torchvision")
 
 # Height of the maps for a crop as published.
 SIZES = {
@@ -21,6 +22,7 @@ SIZES = {
                   "inception_3b/output": 28, "pool3/3x3_s2": 14, "inception_4e/output": 14, "pool4/3x3_s2": 7,
                   "inception_5b/output": 7, "pool5/7x7_s1": 1},
 }
+SIZES |= {f"{name}-torchvision": SIZES[name] for name in ("alexnet", "googlenet")}
 
 
 def tiny(name, **options):
@@ -33,7 +35,10 @@ def crop(name, padding="paper", **options):
 
 
 @pytest.mark.parametrize(("name", "parameters"), [("alexnet", 60_965_224), ("vgg16", 138_357_544),
-                                                  ("googlenet", 6_998_552)])
+                                                  ("googlenet", 6_998_552),
+                                                  # As torchvision states them; the second without auxiliary heads.
+                                                  ("alexnet-torchvision", 61_100_840),
+                                                  ("googlenet-torchvision", 6_624_904)])
 def test_published_numbers_of_parameters(name, parameters):
     with init.shapes_only():
         net = models.build(name)
@@ -84,7 +89,7 @@ def test_an_inception_block_reads_and_joins_in_caffes_order():
     assert inputs["inception_5a/pool"] == ("pool4/3x3_s2",)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CAFFES)
 def test_multipliers_and_first_values(name):
     for layer in tiny(name).layers():
         if isinstance(layer, (Conv2d, Linear)):
@@ -108,6 +113,32 @@ def test_groups_of_alexnet():
                    for count, conv in zip(channels, convs, strict=True))
 
 
+def test_what_torchvisions_networks_have_of_their_own():
+    alexnet = [node.name for node in tiny("alexnet-torchvision").nodes]
+    assert " ".join(alexnet) == (
+        "conv1 relu1 pool1 conv2 relu2 pool2 conv3 relu3 conv4 relu4 conv5 relu5 pool5 flatten "
+        "drop6 fc6 relu6 drop7 fc7 relu7 fc8")
+    with init.shapes_only():
+        alexnet, googlenet = models.build("alexnet-torchvision"), models.build("googlenet-torchvision")
+    assert [alexnet[f"conv{number}"].weight.data.shape for number in range(1, 6)] == [
+        (64, 3, 11, 11), (192, 64, 5, 5), (384, 192, 3, 3), (256, 384, 3, 3), (256, 256, 3, 3)]
+    assert [set(alexnet[f"conv{number}"].padding) for number in range(1, 6)] == [{2}, {2}, {1}, {1}, {1}]
+    assert not any(alexnet[f"pool{number}"].ceil_mode for number in (1, 2, 5))
+    norms = [node for node in googlenet.nodes if isinstance(node.layer, BatchNorm2d)]
+    assert len(norms) == 57
+    for node in norms:
+        conv = googlenet[node.name.removesuffix("/bn")]
+        assert (node.layer.num_features, node.layer.eps, conv.bias) == (conv.out_channels, 0.001, None)
+        assert node.inputs == (node.name.removesuffix("/bn"),)
+    assert googlenet["inception_3a/5x5"].weight.data.shape == (32, 16, 3, 3)
+    assert [googlenet[name].kernel_size for name in ("pool1/3x3_s2", "pool3/3x3_s2", "pool4/3x3_s2")] == [
+        (3, 3), (3, 3), (2, 2)]
+    assert googlenet["pool5/drop_7x7_s1"].p == 0.2
+    assert [node.name for node in googlenet.nodes][:7] == [
+        "conv1/7x7_s2", "conv1/7x7_s2/bn", "conv1/relu_7x7", "pool1/3x3_s2", "conv2/3x3_reduce", "conv2/3x3_reduce/bn",
+        "conv2/relu_3x3_reduce"]
+
+
 # Without padding.
 
 def seen(net, through):
@@ -121,12 +152,18 @@ def seen(net, through):
     return sees, step
 
 
-@pytest.mark.parametrize(("name", "sees"), [("alexnet", 355), ("vgg16", 404), ("googlenet", 907)])
+@pytest.mark.parametrize(("name", "sees"), [("alexnet", 355), ("vgg16", 404), ("googlenet", 907),
+                                            ("alexnet-torchvision", 355), ("googlenet-torchvision", 571)])
 def test_without_padding_a_crop_is_all_that_a_score_sees(name, sees):
-    """The paper's receptive fields, table 1; the last map, 6 or 7 wide, counts as a window of its own."""
+    """The paper's receptive fields, table 1; the last map, 6 or 7 wide, counts as a window of its own.
+
+    torchvision's AlexNet has the windows and strides of Caffe's. Its GoogLeNet, from the first layer on: 7, 11, 11, 19,
+    27 every 8; two blocks of 3x3 59, pooled 75 every 16; five blocks 235, pooled by 2x2 251 every 32; two blocks 379;
+    a mean of seven, 32 apart, 571.
+    """
     net = tiny(name, padding="valid")
     found, step = seen(net, lambda node: "inception" not in node or "5x5" in node)
-    last = {"alexnet": 6, "vgg16": 7, "googlenet": 1}[name]
+    last = {"alexnet": 6, "vgg16": 7, "googlenet": 1}[name.removesuffix("-torchvision")]
     assert (found + (last - 1) * step, step) == (sees, 32)
     assert models.MODELS[name].crops["valid"] == sees
     assert net.eval().forward(crop(name, "valid", dtype=np.float32)).shape == (1, 5)
@@ -145,6 +182,8 @@ def test_both_paddings_have_the_same_weights(name):
     ("alexnet", {"padding": "same"}, "alexnet: expected padding 'paper' or 'valid', got 'same'. Choose one"),
     ("vgg16", {"width": -1}, "vgg16: expected width above 0, got -1"),
     ("googlenet", {"width": math.inf}, "googlenet: expected width above 0, got inf"),
+    ("alexnet-torchvision", {"padding": "same"}, "^alexnet-torchvision: expected padding 'paper' or 'valid'"),
+    ("googlenet-torchvision", {"width": 0}, "googlenet-torchvision: expected width above 0, got 0"),
 ])
 def test_wrong_options(name, options, message):
     with pytest.raises(ValueError, match=message):
@@ -154,7 +193,7 @@ def test_wrong_options(name, options, message):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_crop_of_another_size_is_refused(name):
     size = models.MODELS[name].crops["paper"] - 60
-    layer = {"googlenet": "pool5/7x7_s1"}.get(name, "fc6")
+    layer = "pool5/7x7_s1" if name.startswith("googlenet") else "fc6"
     with pytest.raises(ValueError, match=f"layer '{layer}': "):
         tiny(name).eval().forward(np.zeros((1, 3, size, size), np.float32))
 

@@ -58,7 +58,7 @@ def test_every_crop_of_a_larger_image(number, rng):
         np.testing.assert_allclose(y[:, :, p, q], net.forward(crop), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["alexnet", "googlenet"])
+@pytest.mark.parametrize("name", ["alexnet", "googlenet", "alexnet-torchvision", "googlenet-torchvision"])
 def test_published_classifiers_on_one_crop(name, rng):
     net = models.build(name, num_classes=5, width=1 / 32, rng=0, dtype=np.float64).eval()
     size = models.MODELS[name].crops["paper"]
@@ -67,6 +67,20 @@ def test_published_classifiers_on_one_crop(name, rng):
     y = dense.forward(x)
     assert y.shape == (2, 5, 1, 1)
     np.testing.assert_allclose(y[:, :, 0, 0], net.forward(x), rtol=0, atol=1e-12 * abs(y).max())
+
+
+@pytest.mark.parametrize("name", ["alexnet-torchvision", "googlenet-torchvision"])
+def test_without_padding_the_crop_beside_the_first_one_too(name, rng):
+    """Running statistics that do something, as trained ones do."""
+    net = models.build(name, num_classes=5, width=1 / 64, padding="valid", rng=0, dtype=np.float64).eval()
+    for key, array in net.buffers().items():
+        array[...] = rng.uniform(0.5, 1, array.shape) if key.endswith("var") else rng.normal(0, 0.1, array.shape)
+    size = models.MODELS[name].crops["valid"]
+    x = rng.standard_normal((1, 3, size, size + 32))
+    y = convolutionalize(net, size).forward(x)
+    assert y.shape == (1, 5, 1, 2)
+    for q, crop in enumerate((x[:, :, :, :size], x[:, :, :, 32:])):
+        np.testing.assert_allclose(y[:, :, 0, q], net.forward(crop), rtol=0, atol=1e-12 * abs(y).max())
 
 
 def test_names_modes_multipliers_and_numbers_are_the_classifiers():

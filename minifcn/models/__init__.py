@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from ..graph import Graph
 from . import (
     alexnet,
+    alexnet_torchvision,
     bayesian_segnet,
     fcn,
     fcn_alexnet,
@@ -17,6 +18,7 @@ from . import (
     fcn_nyud,
     fcn_siftflow,
     googlenet,
+    googlenet_torchvision,
     segnet,
     unet,
     vgg16,
@@ -87,6 +89,10 @@ MODELS: dict[str, Model] = {
     "alexnet": _classifier(alexnet.alexnet, alexnet.CROPS, _CAFFENET),
     "vgg16": _classifier(vgg16.vgg16, vgg16.CROPS, "Simonyan, Zisserman 2015, arXiv 1409.1556"),
     "googlenet": _classifier(googlenet.googlenet, googlenet.CROPS, "Szegedy et al. 2015, arXiv 1409.4842"),
+    "alexnet-torchvision": _classifier(alexnet_torchvision.alexnet_torchvision, alexnet_torchvision.CROPS,
+                                       "Krizhevsky 2014, arXiv 1404.5997, as in torchvision"),
+    "googlenet-torchvision": _classifier(googlenet_torchvision.googlenet_torchvision, googlenet_torchvision.CROPS,
+                                         "arXiv 1409.4842 with batch norm (1502.03167), as in torchvision"),
 }
 
 

@@ -10,8 +10,11 @@ pools before it normalises. Layer names, paddings and multipliers are those of C
 
 Deviations: weights start from He's initialisation and biases at zero (published: Gaussian of 0.01 and 0.005, biases of
 some layers at 1), which suits narrow networks too; channels are rounded to even numbers, so that two groups fit.
+
+torchvision's AlexNet is another network of the same build, see `alexnet_torchvision`.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,16 +72,17 @@ def alexnet(
 
 
 def add_trunk(
-    graph: Graph, x: str = "data", *, first_padding: int = 0, padded: bool = True, width: float = 1.0,
-    rng: int | np.random.Generator = 0, dtype: Any = np.float32,
+    graph: Graph, x: str = "data", *, blocks: Sequence[Block] = BLOCKS, first_padding: int = 0, padded: bool = True,
+    ceil_mode: bool = True, width: float = 1.0, rng: int | np.random.Generator = 0, dtype: Any = np.float32,
 ) -> str:
     """Add conv1 (padded by `first_padding`) ... pool5 behind value `x`; returns "pool5".
 
-    The other convolutions are padded as published, or not at all. Poolings round up, as Caffe's do.
+    The other convolutions are padded as published, or not at all. Poolings round up, as Caffe's do, unless `ceil_mode`
+    is False.
     """
     rng = np.random.default_rng(rng)
     channels = 3
-    for number, block in enumerate(BLOCKS, start=1):
+    for number, block in enumerate(blocks, start=1):
         padding = first_padding if number == 1 else block.padding * padded
         conv = Conv2d(channels, scaled(block.channels, width, GROUPS), block.kernel_size, block.stride, padding,
                       groups=block.groups, rng=rng, dtype=dtype)
@@ -86,12 +90,12 @@ def add_trunk(
         x = graph.add(f"conv{number}", conv, x)
         x = graph.add(f"relu{number}", ReLU(), x)
         if block.pool:
-            x = graph.add(f"pool{number}", MaxPool2d(3, stride=2, ceil_mode=True), x)
+            x = graph.add(f"pool{number}", MaxPool2d(3, stride=2, ceil_mode=ceil_mode), x)
         if block.norm:
             x = graph.add(f"norm{number}", LocalResponseNorm(5, 1e-4, 0.75, 1.0), x)
     return x
 
 
-def top_channels(width: float) -> int:
+def top_channels(width: float, blocks: Sequence[Block] = BLOCKS) -> int:
     """Channels of pool5."""
-    return scaled(BLOCKS[-1].channels, width, GROUPS)
+    return scaled(blocks[-1].channels, width, GROUPS)

@@ -41,20 +41,31 @@ def caffe_biases(layers: Iterable[Layer]) -> None:
 
 def add_classifier(
     net: Graph, x: str, features: int, num_classes: int, width: float, rng: np.random.Generator, dtype: Any,
+    *, dropout_first: bool = False,
 ) -> str:
     """The head of AlexNet and VGG-16: `features` numbers an image, two hidden layers, and the scores "fc8"."""
     hidden = scaled(FC_CHANNELS, width)
     x = net.add("flatten", Flatten(), x)
-    x = add_hidden(net, "6", Linear(features, hidden, rng=rng, dtype=dtype), x, rng)
-    x = add_hidden(net, "7", Linear(hidden, hidden, rng=rng, dtype=dtype), x, rng)
+    fc6 = Linear(features, hidden, rng=rng, dtype=dtype)
+    x = add_hidden(net, "6", fc6, x, rng, dropout_first=dropout_first)
+    fc7 = Linear(hidden, hidden, rng=rng, dtype=dtype)
+    x = add_hidden(net, "7", fc7, x, rng, dropout_first=dropout_first)
     return net.add("fc8", Linear(hidden, num_classes, rng=rng, dtype=dtype), x)
 
 
-def add_hidden(net: Graph, number: str, layer: Conv2d | Linear, x: str, rng: np.random.Generator) -> str:
-    """fc6 or fc7, fully connected or made a convolution, with its ReLU and dropout; `number` may end in a suffix."""
+def add_hidden(
+    net: Graph, number: str, layer: Conv2d | Linear, x: str, rng: np.random.Generator, *, dropout_first: bool = False,
+) -> str:
+    """fc6 or fc7, fully connected or made a convolution, with its ReLU and dropout; `number` may end in a suffix.
+
+    Dropout comes last, as in Caffe's networks, or first, as in torchvision's AlexNet.
+    """
+    dropout = Dropout(0.5, rng=rng.spawn(1)[0])
+    if dropout_first:
+        x = net.add(f"drop{number}", dropout, x)
     x = net.add(f"fc{number}", layer, x)
     x = net.add(f"relu{number}", ReLU(), x)
-    return net.add(f"drop{number}", Dropout(0.5, rng=rng.spawn(1)[0]), x)
+    return x if dropout_first else net.add(f"drop{number}", dropout, x)
 
 
 def score(channels: int, num_classes: int, make: dict[str, Any]) -> Conv2d:
