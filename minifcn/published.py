@@ -4,10 +4,11 @@
     load_published(net, "fcn8s-heavy-pascal.caffemodel")         # all layers: the authors' network
     load_published(net, "VGG_ILSVRC_16_layers.caffemodel")       # the trunk, fc6 and fc7; scores stay at zero
     load_published(net, "vgg16-397923af.pth")                    # the same of torchvision's
+    load_published(build("googlenet-torchvision"), "googlenet-1378be20.pth")
 
-Files: .caffemodel (see `caffe.py`), torchvision's VGG-16 as .safetensors or .pth (see `torchvision.py`), checkpoints
-of this package, whose weights go from FCN-32s to FCN-16s to FCN-8s in this way. Where published files are found is
-written in docs/published.md.
+Files: .caffemodel (see `caffe.py`), torchvision's VGG-16, AlexNet and GoogLeNet as .safetensors or .pth (see
+`torchvision.py`), checkpoints of this package, whose weights go from FCN-32s to FCN-16s to FCN-8s in this way. Where
+published files are found is written in docs/published.md.
 
 How pictures must be prepared for these weights comes with them (see `preprocessing.py`); training goes by it and writes
 it into its checkpoints.
@@ -27,7 +28,7 @@ from .ops.check import Array
 from .prediction import checkpoint_of
 from .preprocessing import Preprocessing
 from .surgery import transplant
-from .torchvision import read_torchvision
+from .torchvision import Network, read_torchvision
 from .weights import OPTIMIZER, is_checkpoint, read_checkpoint, save
 
 
@@ -56,11 +57,12 @@ def load_published(
         suffix: what a layer is called in `net` behind its name, in a network of several streams ("color").
 
     Nothing is changed if anything does not fit. Raises FileNotFoundError; ImportError without protobuf or PyTorch where
-    the file needs them; ValueError for a file that is damaged or of another kind, and where a layer is missing or has
-    another shape: which, expected, found.
+    the file needs them; ValueError for a file that is damaged, of another kind or of another network, and where a layer
+    is missing or has another shape: which, expected, found.
     Source: the FCN authors' surgery.py and solve.py.
     """
-    arrays, preprocessing = read_published(path)
+    arrays, preprocessing, network = read_published(path)
+    _check_network(net, network, path)
     if "conv1_1_bgrd.weight" in net.state() and "conv1_1.weight" in arrays:
         arrays = with_depth(arrays)  # colour's weights for a network of colour and depth
     new = set(new)
@@ -131,8 +133,10 @@ def convert(
     return loaded._replace(preprocessing=preprocessing)
 
 
-def read_published(path: str | os.PathLike) -> tuple[dict[str, Array], Preprocessing]:
-    """The arrays in a file by dotted name ("conv1_1.weight"), and how its pictures are prepared.
+def read_published(path: str | os.PathLike) -> tuple[dict[str, Array], Preprocessing, Network | None]:
+    """The arrays in a file by dotted name ("conv1_1.weight"), how its pictures are prepared, whose network it is.
+
+    The last is None unless the file is torchvision's.
 
     Raises as `load_published`.
     """
@@ -142,15 +146,16 @@ def read_published(path: str | os.PathLike) -> tuple[dict[str, Array], Preproces
         kinds = ("weight", "bias")
         arrays = {f"{layer}.{kinds[k] if k < 2 else f'blob{k}'}": blob
                   for layer, blobs in layers.items() for k, blob in enumerate(blobs)}
-        return arrays, Preprocessing(mean=(), channel_order="BGR")
+        return arrays, Preprocessing(mean=(), channel_order="BGR"), None
     if path.suffix in (".pth", ".pt") or (path.suffix == ".safetensors" and not is_checkpoint(path)):
-        arrays, mean, scale = read_torchvision(path)
-        return arrays, Preprocessing(mean, scale)
+        arrays, network = read_torchvision(path)
+        return arrays, Preprocessing(network.mean, network.scale), network
     if path.suffix != ".safetensors" and path.is_file() and not is_checkpoint(path):
         raise ValueError(f"load_published: expected a .caffemodel, .safetensors or .pth file, got {path}. "
                          f"Give one of these.")
     tensors, meta = read_checkpoint(path)
-    return {name: a for name, a in tensors.items() if not name.startswith(OPTIMIZER)}, Preprocessing.from_meta(meta)
+    arrays = {name: array for name, array in tensors.items() if not name.startswith(OPTIMIZER)}
+    return arrays, Preprocessing.from_meta(meta), None
 
 
 def told(loaded: Loaded, path: str | os.PathLike) -> str:
@@ -165,6 +170,18 @@ def told(loaded: Loaded, path: str | os.PathLike) -> str:
 def _named(layers: list[str]) -> str:
     """All names of a few layers; of many, the ends."""
     return ", ".join(layers) if len(layers) <= 6 else f"{len(layers)} layers, {layers[0]} to {layers[-1]}"
+
+
+def _check_network(net: Graph, network: Network | None, path: str | os.PathLike) -> None:
+    """Raises ValueError for weights of a network that torchvision has under the name of another one.
+
+    A Graph that does not say what it is has its shapes compared like any other.
+    """
+    model = (net.architecture or {}).get("model")
+    if network is not None and network.unlike and model not in (None, network.model):
+        raise ValueError(f"load_published: expected weights that fit {model}, got torchvision's {network.name} in "
+                         f"{path}, which is another network: {network.unlike}. Build {network.model} for it; for "
+                         f"Caffe's {network.name} use {network.caffes}.")
 
 
 def _check_names(new: set[str], net: Graph) -> None:

@@ -1,69 +1,123 @@
-"""Weights that torchvision published for ImageNet classifiers, under the names that Caffe gave the same layers.
+"""Weights that torchvision published for ImageNet classifiers, under the names that the layers have here.
 
-VGG-16 is the same network in both: thirteen convolutions and three fully connected layers, flattened in the same order
-(channel, row, column). Its input is not: red first, 0..1, mean and deviation of ImageNet.
+    file                       model here              x = (pixel / 255 - mean) / deviation, red first
+    vgg16-397923af.pth         vgg16, and FCNs on it   mean and deviation of ImageNet
+    alexnet-owt-7be5be79.pth   alexnet-torchvision     the same
+    googlenet-1378be20.pth     googlenet-torchvision   0.5 and 0.5
 
-The other two are other networks under the same names, and no weights of theirs fit:
+VGG-16 is the same network in Caffe and in torchvision: thirteen convolutions and three fully connected layers,
+flattened in the same order (channel, row, column). The other two are other networks than Caffe's under the same names,
+so they are models of their own here; in what they differ is said in `models/alexnet_torchvision.py` and
+`models/googlenet_torchvision.py`. torchvision's GoogLeNet is given pictures in ImageNet's mean and deviation like the
+others, but first of all brings them back to 0.5 and 0.5 (transform_input), which is what counts here.
 
-    AlexNet     "One weird trick" (arXiv 1404.5997): 64, 192, 384, 256, 256 channels, no groups and no local response
-                normalisation; Caffe's has 96, 256, 384, 384, 256 in two groups, normalised
-    GoogLeNet   from TensorFlow: batch normalisation behind every convolution, 3x3 where the paper has 5x5
+The auxiliary heads of GoogLeNet (aux1, aux2) are left out, and so is num_batches_tracked, a counter that batch norm has
+no use for here. A .pth file is a pickle, which could run anything when read; PyTorch reads it with weights_only=True.
 
-A .pth file is a pickle, which could run anything when read; PyTorch reads it here with weights_only=True.
 Source: torchvision/models/{vgg,alexnet,googlenet}.py.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 Array = np.ndarray
+Numbers = tuple[float, ...]
 
-# PyTorch subtracts these from pixels of 0..1 and divides; here they are for pixels of 0..255.
-MEAN = tuple(255 * number for number in (0.485, 0.456, 0.406))  # red first
-SCALE = tuple(1 / (255 * number) for number in (0.229, 0.224, 0.225))
+
+class Network(NamedTuple):
+    """One of torchvision's networks, as it is found in a file, and what becomes of it here.
+
+    Attributes:
+        name: what torchvision calls it.
+        model: what it is called here, one of `minifcn.models.MODELS`.
+        layers: torchvision's name of a layer -> the name here.
+        mean, scale: (3,), red first, for pixels of 0..255: x = (pixel - mean) * scale.
+        unlike: in what it differs from Caffe's network of that name; "" if in nothing.
+        caffes: the published file of that one.
+    """
+
+    name: str
+    model: str
+    layers: dict[str, str]
+    mean: Numbers
+    scale: Numbers
+    unlike: str = ""
+    caffes: str = ""
+
+
+# Mean and scale of pixels of 0..255, from the numbers that PyTorch uses with pixels of 0..1.
+IMAGENET = (tuple(255 * number for number in (0.485, 0.456, 0.406)),
+            tuple(1 / (255 * number) for number in (0.229, 0.224, 0.225)))
+HALVES = ((127.5,) * 3, (1 / 127.5,) * 3)
 
 _VGG16_CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
-_NAMES = ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "conv3_2", "conv3_3", "conv4_1", "conv4_2", "conv4_3",
-          "conv5_1", "conv5_2", "conv5_3")
+_VGG16_NAMES = ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "conv3_2", "conv3_3", "conv4_1", "conv4_2",
+                "conv4_3", "conv5_1", "conv5_2", "conv5_3")
 _VGG16 = {
-    **{f"features.{number}": name for number, name in zip(_VGG16_CONVOLUTIONS, _NAMES, strict=True)},
+    **{f"features.{number}": name for number, name in zip(_VGG16_CONVOLUTIONS, _VGG16_NAMES, strict=True)},
     "classifier.0": "fc6", "classifier.3": "fc7", "classifier.6": "fc8",
 }
-_OTHERS = {
-    "features.3.weight": (
-        "AlexNet, which is another network than Caffe's: 64, 192, 384, 256, 256 channels instead of 96, 256, 384, 384, "
-        "256, no groups, no local response normalisation. Use bvlc_reference_caffenet.caffemodel"
-    ),
-    "inception3a.branch1.conv.weight": (
-        "GoogLeNet, which is another network than the paper's: batch normalisation behind every convolution, and 3x3 "
-        "in place of 5x5. Use bvlc_googlenet.caffemodel"
-    ),
+_ALEXNET = {
+    **{f"features.{number}": f"conv{index}" for index, number in enumerate((0, 3, 6, 8, 10), start=1)},
+    "classifier.1": "fc6", "classifier.4": "fc7", "classifier.6": "fc8",
+}
+_WAYS = {"branch1": "1x1", "branch2.0": "3x3_reduce", "branch2.1": "3x3", "branch3.0": "5x5_reduce",
+         "branch3.1": "5x5", "branch4.1": "pool_proj"}
+_GOOGLENET_CONVOLUTIONS = {
+    "conv1": "conv1/7x7_s2", "conv2": "conv2/3x3_reduce", "conv3": "conv2/3x3",
+    **{f"inception{block}.{branch}": f"inception_{block}/{way}"
+       for block in ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b") for branch, way in _WAYS.items()},
+}
+_GOOGLENET = {
+    **{f"{theirs}.{part}": f"{ours}{end}" for theirs, ours in _GOOGLENET_CONVOLUTIONS.items()
+       for part, end in (("conv", ""), ("bn", "/bn"))},
+    "fc": "loss3/classifier",
 }
 
+NETWORKS = (
+    Network("VGG-16", "vgg16", _VGG16, *IMAGENET),
+    Network("AlexNet", "alexnet-torchvision", _ALEXNET, *IMAGENET,
+            unlike="64, 192, 384, 256, 256 channels instead of 96, 256, 384, 384, 256, no groups, no local response "
+                   "normalisation", caffes="bvlc_reference_caffenet.caffemodel"),
+    Network("GoogLeNet", "googlenet-torchvision", _GOOGLENET, *HALVES,
+            unlike="batch normalisation behind every convolution, and 3x3 in place of 5x5",
+            caffes="bvlc_googlenet.caffemodel"),
+)
+_LEFT_OUT = ("aux1.", "aux2.")  # layers
+_COUNTER = ".num_batches_tracked"
 
-def read_torchvision(path: str | Path) -> tuple[dict[str, Array], tuple[float, ...], tuple[float, ...]]:
-    """The arrays of torchvision's VGG-16 by Caffe's dotted names ("conv1_1.weight"), and its mean and scale.
 
-    Mean and scale are (3,), red first, for pixels of 0..255: x = (pixel - mean) * scale.
+def read_torchvision(path: str | Path) -> tuple[dict[str, Array], Network]:
+    """The arrays of torchvision's VGG-16, AlexNet or GoogLeNet by dotted names ("conv1_1.weight"), and which it is.
+
     Raises FileNotFoundError; ImportError for a .pth without PyTorch; ValueError for a damaged file and for another
     network, saying what the difference is.
     """
     tensors = _read_safetensors(path) if Path(path).suffix == ".safetensors" else _read_pickle(path)
-    layers = {name.rpartition(".")[0] for name in tensors}
-    if layers == set(_VGG16):
-        arrays = {f"{_VGG16[layer]}.{kind}": array for name, array in tensors.items()
-                  for layer, _, kind in [name.rpartition(".")]}
-        return arrays, MEAN, SCALE
-    for name, what in _OTHERS.items():
-        if name in tensors:
-            raise ValueError(f"torchvision: expected the weights of VGG-16 in {path}, got {what}.")
-    missing = [f"{layer} ({_VGG16[layer]})" for layer in _VGG16 if layer not in layers]
-    more = [layer for layer in layers if layer not in _VGG16]
-    told = f"no {', '.join(missing[:3])}" if missing else f"also {', '.join(sorted(more)[:3])}"
-    raise ValueError(f"torchvision: expected the layers of VGG-16 without batch normalisation in {path}, got {told}. "
-                     f"Use torchvision's vgg16 weights, or a .caffemodel.")
+    tensors = {name: array for name, array in tensors.items()
+               if not name.startswith(_LEFT_OUT) and not name.endswith(_COUNTER)}
+    network = _recognised({name.rpartition(".")[0] for name in tensors}, path)
+    arrays = {f"{network.layers[layer]}.{kind}": array for name, array in tensors.items()
+              for layer, _, kind in [name.rpartition(".")]}
+    return arrays, network
+
+
+def _recognised(layers: set[str], path: str | Path) -> Network:
+    """The network that has these layers, all of them and no others. Raises ValueError, naming some, if none has."""
+    nearest = max(NETWORKS, key=lambda network: len(layers & network.layers.keys()))  # the first of equals
+    missing = [f"{layer} ({name})" for layer, name in nearest.layers.items() if layer not in layers]
+    more = sorted(layers - nearest.layers.keys())
+    if not missing and not more:
+        return nearest
+    if len(missing) == len(nearest.layers):
+        told = ", ".join(more[:3]) or "none"
+    else:
+        told = f"those of {nearest.name} {'without' if missing else 'and'} {', '.join((missing or more)[:3])}"
+    raise ValueError(f"torchvision: expected the layers of VGG-16 (the one without batch normalisation), AlexNet or "
+                     f"GoogLeNet in {path}, got {told}. Use torchvision's vgg16, alexnet or googlenet weights, or a "
+                     f".caffemodel.")
 
 
 def _read_safetensors(path: str | Path) -> dict[str, Array]:

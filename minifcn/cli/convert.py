@@ -20,7 +20,8 @@ def add_to(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run)
-    parser.add_argument("weights", metavar="FILE", help=".caffemodel; torchvision's VGG-16 as .safetensors or .pth")
+    parser.add_argument("weights", metavar="FILE", help=".caffemodel; torchvision's VGG-16, AlexNet or GoogLeNet as "
+                        ".safetensors or .pth")
     parser.add_argument("--model", required=True, metavar="NAME", help="the network that they are of: `minifcn models`")
     parser.add_argument("--data", metavar="KIND", help="what the network was trained for: voc, nyud, nyud-hha, "
                         "siftflow, pascal-context, ...: its classes, colours and mean; without it, the model's own "
