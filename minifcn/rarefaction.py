@@ -30,7 +30,7 @@ from .wiring import Node
 
 # Exactly these types: a subclass may do anything.
 PIXELWISE = (layers.ReLU, layers.LeakyReLU, layers.PReLU, layers.Sigmoid, layers.BatchNorm2d, layers.LocalResponseNorm,
-             layers.Dropout, layers.SpatialDropout, layers.Scale)
+             layers.Dropout, layers.SpatialDropout, layers.Scale, layers.PadChannels)
 JOINING = (layers.Add, layers.Concat)
 WINDOWS = (Conv2d, layers.MaxPool2d, layers.AvgPool2d)
 

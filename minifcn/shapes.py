@@ -20,6 +20,7 @@ from .ops.concat import joined_shape
 from .ops.conv_transpose import size_of_output
 from .ops.crop import check_rectangle
 from .ops.geometry import pair, windows
+from .ops.pad_channels import widened
 from .ops.pool_windows import pool_windows
 
 Shape = tuple[int, ...]
@@ -162,6 +163,11 @@ def _crop(layer: layers.Crop, shape: Shape, like: Shape | None = None) -> tuple[
 def _pad(layer: layers.Pad, shape: Shape) -> tuple[Shape, ...]:
     top, bottom, left, right = layer.padding
     return ((*shape[:2], top + shape[2] + bottom, left + shape[3] + right),)
+
+
+@output_shapes.register
+def _pad_channels(layer: layers.PadChannels, shape: Shape) -> tuple[Shape, ...]:
+    return ((shape[0], widened("pad_channels", shape[1], layer.out_channels), *_size(shape)),)
 
 
 # Several inputs, rows of numbers, and networks inside networks.

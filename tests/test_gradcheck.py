@@ -12,9 +12,9 @@ from minifcn import gradcheck, layers
 NAMES = [name for name, _ in gradcheck.rows()]
 INTERFACE = [
     "Conv2d", "ConvTranspose2d", "MaxPool2d", "MaxUnpool2d", "AvgPool2d", "AdaptiveAvgPool2d", "ResizeBilinear",
-    "Crop", "Pad", "ReLU", "LeakyReLU", "PReLU", "Sigmoid", "Softmax", "BatchNorm2d", "LocalResponseNorm",
-    "Dropout", "SpatialDropout", "Concat", "Add", "Scale", "Flatten", "Linear", "SoftmaxCrossEntropy", "ConvReLU",
-    "BatchNormReLU",
+    "Crop", "Pad", "PadChannels", "ReLU", "LeakyReLU", "PReLU", "Sigmoid", "Softmax", "BatchNorm2d",
+    "LocalResponseNorm", "Dropout", "SpatialDropout", "Concat", "Add", "Scale", "Flatten", "Linear",
+    "SoftmaxCrossEntropy", "ConvReLU", "BatchNormReLU",
 ]
 
 

@@ -25,6 +25,7 @@ OPS = {
     "resize_bilinear": (("x",), {"output_size": ANY, "align_corners": False}),
     "crop": (("x",), {"offset": ANY, "size": ANY}),
     "pad": (("x",), {"padding": ANY, "mode": "constant", "value": 0}),
+    "pad_channels": (("x",), {"out_channels": ANY}),
     "relu": (("x",), {}),
     "leaky_relu": (("x",), {"negative_slope": 0.01}),
     "sigmoid": (("x",), {}),
@@ -48,8 +49,9 @@ OPS = {
 
 LAYERS = [
     "Conv2d", "ConvTranspose2d", "MaxPool2d", "MaxUnpool2d", "AvgPool2d", "AdaptiveAvgPool2d", "ResizeBilinear", "Crop",
-    "Pad", "ReLU", "LeakyReLU", "PReLU", "Sigmoid", "Softmax", "BatchNorm2d", "LocalResponseNorm", "Dropout",
-    "SpatialDropout", "Concat", "Add", "Scale", "Flatten", "Linear", "SoftmaxCrossEntropy", "ConvReLU", "BatchNormReLU",
+    "Pad", "PadChannels", "ReLU", "LeakyReLU", "PReLU", "Sigmoid", "Softmax", "BatchNorm2d", "LocalResponseNorm",
+    "Dropout", "SpatialDropout", "Concat", "Add", "Scale", "Flatten", "Linear", "SoftmaxCrossEntropy", "ConvReLU",
+    "BatchNormReLU",
 ]
 
 KERNELS = {

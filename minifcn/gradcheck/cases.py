@@ -84,6 +84,11 @@ def pad() -> Iterator[Case]:
     yield layers.Pad((2, 1, 0, 3), mode="reflect"), (SMALL,)
 
 
+def pad_channels() -> Iterator[Case]:
+    yield layers.PadChannels(7), (SMALL,)
+    yield layers.PadChannels(4), (X,)  # none to append
+
+
 def elementwise(*makers: Callable[[], Any]) -> Callable[[], Iterator[Case]]:
     """Layers that keep the shape, each on maps and on rows."""
 
@@ -184,6 +189,7 @@ ROWS: dict[str, Callable[[], Iterable[Case]]] = {
     "ResizeBilinear": resize,
     "Crop": crop,
     "Pad": pad,
+    "PadChannels": pad_channels,
     "ReLU": elementwise(layers.ReLU),
     "LeakyReLU": elementwise(layers.LeakyReLU, lambda: layers.LeakyReLU(0.3)),
     "PReLU": prelu,

@@ -19,6 +19,7 @@ from .local_response_norm import LocalResponseNorm
 from .max_pool import MaxPool2d, PoolRecord
 from .max_unpool import MaxUnpool2d
 from .pad import Pad
+from .pad_channels import PadChannels
 from .prelu import PReLU
 from .relu import ReLU
 from .resize import ResizeBilinear
@@ -48,6 +49,7 @@ __all__ = [
     "MaxUnpool2d",
     "PReLU",
     "Pad",
+    "PadChannels",
     "Parameter",
     "PoolRecord",
     "ReLU",

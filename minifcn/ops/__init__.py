@@ -23,6 +23,7 @@ from .local_response_norm import local_response_norm, local_response_norm_backwa
 from .max_pool import max_pool2d, max_pool2d_backward
 from .max_unpool import max_unpool2d, max_unpool2d_backward
 from .pad import pad, pad_backward
+from .pad_channels import pad_channels, pad_channels_backward
 from .pool_indices import convert_indices
 from .prelu import prelu, prelu_backward
 from .prepare import prepare_conv2d, prepare_conv_transpose2d
@@ -53,6 +54,7 @@ __all__ = [
     "max_pool2d", "max_pool2d_backward",
     "max_unpool2d", "max_unpool2d_backward",
     "pad", "pad_backward",
+    "pad_channels", "pad_channels_backward",
     "prelu", "prelu_backward",
     "prepare_conv2d", "prepare_conv_transpose2d",
     "relu", "relu_backward",

@@ -47,6 +47,8 @@ CASES = {
     # PyTorch pads the last axis first: (left, right, top, bottom).
     "pad": (lambda x: ops.pad(x, padding=(1, 2, 3, 0), value=1.5), ops.pad_backward,
             lambda x: F.pad(x, (3, 0, 1, 2), value=1.5), SHAPE),
+    "pad_channels": (lambda x: ops.pad_channels(x, out_channels=8), ops.pad_channels_backward,
+                     lambda x: F.pad(x, (0, 0, 0, 0, 0, 5)), SHAPE),
     "reflect": (lambda x: ops.pad(x, padding=(1, 5, 6, 0), mode="reflect"), ops.pad_backward,
                 lambda x: F.pad(x, (6, 0, 1, 5), mode="reflect"), SHAPE),
 }
