@@ -14,6 +14,7 @@ from .settings import Settings
 from .shapes import input_channels
 
 STATISTICS_FROM = 1000  # images that mean, deviation and class weights are computed from
+ENET_C = {"enet": 1.02, "enet-encoder": 1.2}  # the authors train the encoder with another constant
 
 
 def open_both(settings: Settings) -> tuple[Dataset, Dataset]:
@@ -98,4 +99,4 @@ def loss_weights(kind: str, dataset: Dataset) -> list[float] | None:
     counts = data.count_classes(dataset, STATISTICS_FROM)
     if kind == "median":
         return data.median_frequency_weights(counts).tolist()
-    return data.enet_weights(data.class_frequencies(counts)).tolist()
+    return data.enet_weights(data.class_frequencies(counts), ENET_C[kind]).tolist()

@@ -18,8 +18,8 @@ class Settings:
         flip, scale: random mirroring; smallest and largest random factor.
         pixels: "standard", mean 0 and deviation 1 over the training images, or "raw", 0..255 as they are.
         elastic: of random elastic deformation: standard deviation in pixels, 0 for none; see `data.random_elastic`.
-        class_weights: "none", "median" (SegNet's median frequency), "enet", or "segnet-camvid": what SegNet's authors
-            published for CamVid.
+        class_weights: "none", "median" (SegNet's median frequency), "enet", for ENet's first stage "enet-encoder", or
+            "segnet-camvid": what SegNet's authors published for CamVid.
         weight_map: "none", or "unet": a pixel counts what its class does, plus what U-Net adds in narrow gaps between
             objects; see `data.unet_weight_map`. Class 0 is the background, objects are connected parts of a class. The
             class weights are then part of the map (the paper's w_c) and do not multiply it as well. Of two heads, the
@@ -81,7 +81,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         _one_of("pixels", self.pixels, ("standard", "raw"))
-        _one_of("class_weights", self.class_weights, ("none", "median", "enet", "segnet-camvid"))
+        _one_of("class_weights", self.class_weights, ("none", "median", "enet", "enet-encoder", "segnet-camvid"))
         _one_of("weight_map", self.weight_map, ("none", "unet"))
         _one_of("reduction", self.reduction, ("mean", "sum", "valid", "batch"))
         _one_of("optimizer", self.optimizer, ("adam", "sgd"))

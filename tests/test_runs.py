@@ -11,7 +11,7 @@ from minifcn.settings import DEMONSTRATION, PHOTOGRAPHS, Settings
 
 @pytest.mark.parametrize(("given", "message"), [
     ({"class_weights": "enough"},
-     "train: expected class_weights among none, median, enet, segnet-camvid, got 'enough'. Choose one of these"),
+     "train: expected class_weights among none, median, enet, enet-encoder, segnet-camvid, got 'enough'. Choose"),
     ({"weight_map": "unit"}, "train: expected weight_map among none, unet, got 'unit'. Choose one"),
     ({"optimizer": "rmsprop"}, "train: expected optimizer among adam, sgd, got 'rmsprop'"),
     ({"policy": "cosine"}, "train: expected policy among fixed, step, poly, got 'cosine'"),

@@ -68,7 +68,7 @@ def add_to(commands: Any) -> None:
     rule.add_argument("--accumulate", type=count, help=f"batches a step; {_default('accumulate')}")
     rule.add_argument("--reduction", choices=("mean", "sum", "valid", "batch"),
                       help=f"of the loss over pixels; {_default('reduction')}")
-    rule.add_argument("--class-weights", choices=("none", "median", "enet", "segnet-camvid"),
+    rule.add_argument("--class-weights", choices=("none", "median", "enet", "enet-encoder", "segnet-camvid"),
                       help=f"computed from the data, or SegNet's for CamVid; {_default('class_weights')}")
     rule.add_argument("--weight-map", choices=("none", "unet"),
                       help="unet: beside its class weight, a pixel of class 0 between two objects counts more, the "
