@@ -58,7 +58,7 @@ class Learner:
         self.net = _build(settings, len(self.train_data.classes)).to(device=self.device)
         check_channels(settings, self.net, self.train_data)
         check_one_size(settings, self.train_data)
-        check_image_size(settings, self.net, self.train_data)
+        check_image_size(settings, self.net, self.train_data, self.val_data)
         self.preprocessing, taken = preprocessing_for(settings, self.net, self.train_data)
         self.class_weights = loss_weights(settings.class_weights, self.train_data)
         for remark in (note, taken, *self.train_data.notes):  # some notes come when the first mask is read

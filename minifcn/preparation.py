@@ -63,15 +63,18 @@ def check_one_size(settings: Settings, dataset: Dataset) -> None:
                              f"Set --size HxW or --crop HxW, or use --batch-size 1.")
 
 
-def check_image_size(settings: Settings, net: Any, dataset: Dataset) -> None:
-    """The network takes what it will be shown: windows of --crop, or else images like the first one."""
-    h, w = settings.crop or dataset[0].label.shape
-    if settings.pad or min(h, w) < 1:
+def check_image_size(settings: Settings, net: Any, train_data: Dataset, val_data: Dataset) -> None:
+    """The network takes what it will be shown: windows of --crop, or else images like the first one; and whole images
+    when it is validated.
+    """
+    shown = (settings.crop or train_data[0].label.shape, settings.size or val_data[0].label.shape)
+    if settings.pad or min(shown[0]) < 1:
         return  # no window at all: the data say so
-    try:
-        check_size("train", net, (h, w))
-    except ValueError as error:
-        raise ValueError(f"{error} Set it with --size or --crop, or add --pad.") from None
+    for size in shown:
+        try:
+            check_size("train", net, size)
+        except ValueError as error:
+            raise ValueError(f"{error} Set it with --size or --crop, or add --pad.") from None
 
 
 def preprocessing_for(settings: Settings, net: Any, dataset: Dataset) -> tuple[Preprocessing, str]:
