@@ -19,6 +19,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from . import init
 from .caffe import read_caffemodel
 from .data import DESCRIPTIONS, VOID
 from .graph import Graph
@@ -47,8 +48,8 @@ def load_published(
     """Give the layers of `net` the numbers of the file's layers of the same names.
 
     A fully connected layer's (O, C*H*W) becomes a convolution's (O, C, H, W), the numbers in the order they have. What
-    the file does not have, the network must be ready to do without: layers that start at zero (scores of new classes)
-    and frozen ones (bilinear upsampling).
+    the file does not have, the network must be ready to do without: layers that start at zero (scores of new
+    classes), frozen ones (bilinear upsampling), and ENet's whole decoder where the file is a trained encoder.
 
     Args:
         net: a network by the names of the papers' own files, such as `minifcn.models.build` makes.
@@ -68,7 +69,7 @@ def load_published(
     new = set(new)
     _check_names(new, net)
     given = list(dict.fromkeys(_layer(name) for name in arrays))  # in the file's order
-    _check_missing(net, given, new, suffix, path)
+    _check_missing(net, given, new | _second_stage(net, given), suffix, path)
     try:
         done = transplant(arrays, net, suffix=suffix, skip=[layer for layer in given if f"{layer}{suffix}" in new])
     except ValueError as error:
@@ -196,6 +197,17 @@ def _joined(parts: list[Preprocessing]) -> Preprocessing:
     mean = tuple(number for part in parts for number in part.mean) if all(len(part.mean) == 3 for part in parts) else ()
     scale = tuple(number for part in parts for number in (part.scale * 3 if len(part.scale) == 1 else part.scale))
     return Preprocessing(mean, scale, parts[0].size, parts[0].channel_order)
+
+
+def _second_stage(net: Graph, given: list[str]) -> set[str]:
+    """What a network has beyond the one that is trained before it, if the file holds nothing of that."""
+    model = MODELS.get((net.architecture or {}).get("model", ""))
+    if model is None or not model.starts_from:
+        return set()
+    with init.shapes_only():
+        first = build(model.starts_from)
+    added = {_layer(name) for name in net.state()} - {_layer(name) for name in first.state()}
+    return added if added.isdisjoint(given) else set()
 
 
 def _check_missing(net: Graph, given: list[str], new: set[str], suffix: str, path: str | os.PathLike) -> None:

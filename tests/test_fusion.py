@@ -143,7 +143,11 @@ def test_structure():
 CONVOLUTIONS = {"vgg16": 13, "alexnet": 5, "fcn-alexnet": 7, "googlenet": 57, "fcn-googlenet": 57,
                 **{name: 0 for name in models.MODELS if "segnet" in name},  # batch norm is between, and takes it in
                 "alexnet-torchvision": 5, "googlenet-torchvision": 0,
+                "enet": 0, "enet-encoder": 0,  # there, too
                 "nyud-fcn32s-color-hha": 30, "unet": 18}  # and 15 in all other networks that stand on VGG-16
+# ReLUs that stand behind something else: fully connected layers, and the sums of ENet's decoder.
+LEFT = {**dict.fromkeys(("alexnet", "vgg16", "alexnet-torchvision"), ["relu6", "relu7"]),
+        "enet": ["bottleneck4_0", "bottleneck4_1", "bottleneck4_2", "bottleneck5_0", "bottleneck5_1"]}
 
 
 def test_every_model_is_fused():
@@ -153,8 +157,7 @@ def test_every_model_is_fused():
         joined = sum(isinstance(node.layer, ConvReLU) for node in fused.nodes)
         left = [node.name for node in fused.nodes if type(node.layer) is ReLU]
         assert joined == CONVOLUTIONS.get(name, 15)
-        linear = name in ("alexnet", "vgg16", "alexnet-torchvision")
-        assert left == (["relu6", "relu7"] if linear else [])  # behind fully connected layers
+        assert left == LEFT.get(name, [])
         assert fused.outputs == net.outputs
         assert fused.architecture == net.architecture
 

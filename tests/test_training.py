@@ -129,7 +129,7 @@ def test_every_model_trains(scenes, tmp_path, quick, model, padding):
     minifcn.train(kept, tmp_path)
     after, _ = read_checkpoint(tmp_path / "last.safetensors")
     first = next(iter(before))
-    for name in (first, "fc7.weight", "score_fr.bias", "score.bias"):
+    for name in (first, "fc7.weight", "score_fr.bias", "score.bias", "fullconv.bias"):
         assert name not in before or (after[name] != before[name]).any()
     for name in frozen:
         assert (after[name] == before[name]).all()

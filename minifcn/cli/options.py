@@ -87,7 +87,7 @@ def add_network(command: Any) -> None:
     """A network of the registry and an image's size, by default as published."""
     command.add_argument("model", metavar="MODEL", help="see `minifcn models`")
     command.add_argument("--size", type=size, metavar="HxW",
-                         help="of the image, height first; default 500x500, 572x572 of unet, a classifier's crop")
+                         help="of the image, height first; default 500x500, unet's 572x572, enet's 512x512, a crop")
     command.add_argument("--width", type=positive, default=1.0, help="times the paper's channels; default 1.0")
     command.add_argument("--padding", help="the paper's (default) or another that the model has, `same` for example")
     command.add_argument("--num-classes", type=count, metavar="K", help="default: the model's own")

@@ -68,11 +68,11 @@ def _use(name: str, width: float, batch_size: int, h: int, w: int) -> None:
     net = models.build(name, num_classes=8, width=width, **models.same_padding(name), rng=0)
     channels = models.MODELS[name].channels
     xs = [np.zeros((batch_size, count, h, w), np.float32) for count in channels]
-    target = np.zeros((batch_size, h, w), np.int64)
     fused, loss = fuse(net), SoftmaxCrossEntropy()
     y = fused.forward(*xs, record=True)
     gradients = []
     for scores in y if isinstance(y, tuple) else (y,):
+        target = np.zeros((batch_size, *scores.shape[2:]), np.int64)  # an encoder scores a smaller map
         loss.forward(scores, target, record=True)
         gradients.append(loss.backward(1.0)[0])
     fused.back_out(gradients, (False,) * len(xs))

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from .. import init
+from ..enlarging import size_taken
 from ..gradients.report import GradientReport
 from ..graph import Graph
 from ..layers import Layer, LeakyReLU, MaxPool2d, PReLU, ReLU
 from ..testing import check_gradients, tie_free
 
 SAMPLES = 20  # elements of each tensor
-INPUT_SIZE = (37, 50)  # no multiple of any network's stride
+INPUT_SIZE = (37, 50)  # no multiple of any network's stride, where that can be
 WIDTH = 1 / 16  # times the published number of channels
 
 
@@ -99,7 +100,7 @@ def check_model(name: str, **settings: Any) -> GradientReport:
     net = build(name, num_classes=4, width=WIDTH, rng=0, dtype=np.float64, **same_padding(name))
     randomise(net, np.random.default_rng(1))
     model = MODELS[name]
-    size = (model.crops["paper"],) * 2 if model.crops else INPUT_SIZE  # a classifier takes no other size
+    size = (model.crops["paper"],) * 2 if model.crops else size_taken(net, INPUT_SIZE)  # a classifier takes no other
     images = 1 if model.crops else 2
     xs = [tie_free((images, channels, *size)) for channels in model.channels]
     return check_network(net, *xs, **settings)

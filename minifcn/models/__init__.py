@@ -12,6 +12,7 @@ from . import (
     alexnet,
     alexnet_torchvision,
     bayesian_segnet,
+    enet,
     fcn,
     fcn_alexnet,
     fcn_googlenet,
@@ -37,6 +38,7 @@ class Model(NamedTuple):
     heads: int = 1  # how many classes each pixel gets
     size: int = 500  # rows and columns of an image as published; PASCAL VOC's have up to 500
     least: int = 1  # rows and columns of the smallest image, if with padding "paper" it takes certain sizes only
+    starts_from: str = ""  # the model that is trained before it; what that one does not have is new
 
     @property
     def task(self) -> str:
@@ -56,6 +58,7 @@ _UNET = "Ronneberger, Fischer, Brox 2015, arXiv 1505.04597"
 _CAFFENET = "Krizhevsky, Sutskever, Hinton 2012, as BVLC's CaffeNet"
 _SEGNET = "Badrinarayanan, Kendall, Cipolla 2017, arXiv 1511.00561"
 _BAYESIAN = "Kendall, Badrinarayanan, Cipolla 2015, arXiv 1511.02680"
+_ENET = "Paszke, Chaurasia, Kim, Culurciello 2016, arXiv 1606.02147"
 _EITHER = ("paper", "same")
 
 
@@ -86,6 +89,10 @@ MODELS: dict[str, Model] = {
     "bayesian-segnet-basic": Model(bayesian_segnet.bayesian_segnet_basic, "SegNet-Basic with dropout", _BAYESIAN),
     "unet": Model(unet.unet, "down and up again, with all skips; needs few images", _UNET, _EITHER,
                   size=unet.SIZE, least=unet.LEAST),
+    "enet": Model(enet.enet, "for real time: bottlenecks on an eighth of the pixels", _ENET, size=512,
+                  least=enet.MULTIPLE, starts_from="enet-encoder"),
+    "enet-encoder": Model(enet.enet_encoder, "its encoder, trained first: scores every eighth pixel", _ENET, size=512,
+                          least=enet.MULTIPLE),
     "alexnet": _classifier(alexnet.alexnet, alexnet.CROPS, _CAFFENET),
     "vgg16": _classifier(vgg16.vgg16, vgg16.CROPS, "Simonyan, Zisserman 2015, arXiv 1409.1556"),
     "googlenet": _classifier(googlenet.googlenet, googlenet.CROPS, "Szegedy et al. 2015, arXiv 1409.4842"),
