@@ -26,7 +26,9 @@ from .preparation import (
     check_image_size,
     check_one_size,
     loss_weights,
+    network_for,
     open_both,
+    optimizer_for,
     preprocessing_for,
     second_labels,
 )
@@ -55,7 +57,7 @@ class Learner:
         models.check_segments("train", settings.model)
         self.device, note = resolve_device(settings.device)
         self.train_data, self.val_data = open_both(settings)
-        self.net = _build(settings, len(self.train_data.classes)).to(device=self.device)
+        self.net = network_for(settings, len(self.train_data.classes)).to(device=self.device)
         check_channels(settings, self.net, self.train_data)
         check_one_size(settings, self.train_data)
         check_image_size(settings, self.net, self.train_data, self.val_data)
@@ -69,7 +71,7 @@ class Learner:
         self.second_data = second_labels(settings, self.net)
         second = [SoftmaxCrossEntropy(reduction=settings.reduction)] if self.second_data else []
         self.losses = [self.loss, *second]  # one for each output
-        self.optimizer = _optimizer(settings, self.net.parameters())
+        self.optimizer = optimizer_for(settings, self.net.parameters())
         self.augmentation = data.Augmentation(settings.flip, settings.scale, settings.crop, settings.elastic)
         self.runner = fuse(self.net) if settings.fuse else self.net
         self.predictor = Predictor(self.net, self.meta(), settings.fuse)
@@ -232,18 +234,6 @@ class Learner:
                 break
         return (f"train: expected a finite loss, got {loss} in iteration {step}; the first to produce one was {where}. "
                 f"Lower the learning rate ({self.settings.lr:g}) and start again, or resume from the last checkpoint.")
-
-
-def _build(settings: Settings, num_classes: int) -> Any:
-    options: dict[str, Any] = {"num_classes": num_classes, "width": settings.width, "rng": settings.seed}
-    padding = {"padding": settings.padding} if settings.padding else models.same_padding(settings.model)
-    return models.build(settings.model, **padding, **options)
-
-
-def _optimizer(settings: Settings, parameters: dict[str, Any]) -> Any:
-    if settings.optimizer == "adam":
-        return optim.Adam(parameters, settings.lr, weight_decay=settings.weight_decay)
-    return optim.SGD(parameters, settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
 
 
 def _seconds(function: Callable[..., Any], *arguments: Any) -> float:

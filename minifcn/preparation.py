@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from . import data
+from . import data, models, optim
 from .data import Dataset
 from .explain.sizes import check_size
 from .preprocessing import Preprocessing
@@ -40,6 +40,20 @@ def second_labels(settings: Settings, net: Any) -> Dataset | None:
 
 def _kept(dataset: Dataset, settings: Settings) -> Dataset:
     return data.Cached(data.Resized(dataset, settings.size) if settings.size else dataset)
+
+
+def network_for(settings: Settings, num_classes: int) -> Any:
+    """The network that the settings name, with random weights."""
+    options: dict[str, Any] = {"num_classes": num_classes, "width": settings.width, "rng": settings.seed}
+    padding = {"padding": settings.padding} if settings.padding else models.same_padding(settings.model)
+    return models.build(settings.model, **padding, **options)
+
+
+def optimizer_for(settings: Settings, parameters: dict[str, Any]) -> Any:
+    """What updates the parameters."""
+    if settings.optimizer == "adam":
+        return optim.Adam(parameters, settings.lr, weight_decay=settings.weight_decay)
+    return optim.SGD(parameters, settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
 
 
 def check_channels(settings: Settings, net: Any, dataset: Dataset) -> None:

@@ -146,7 +146,7 @@ CONVOLUTIONS = {"vgg16": 13, "alexnet": 5, "fcn-alexnet": 7, "googlenet": 57, "f
                 "enet": 0, "enet-encoder": 0,  # there, too
                 "nyud-fcn32s-color-hha": 30, "unet": 18}  # and 15 in all other networks that stand on VGG-16
 # ReLUs that stand behind something else: fully connected layers, and the sums of ENet's decoder.
-LEFT = {**dict.fromkeys(("alexnet", "vgg16", "alexnet-torchvision"), ["relu6", "relu7"]),
+LEFT = {**{name: ["relu6", "relu7"] for name in ("alexnet", "vgg16", "alexnet-torchvision")},
         "enet": ["bottleneck4_0", "bottleneck4_1", "bottleneck4_2", "bottleneck5_0", "bottleneck5_1"]}
 
 
