@@ -8,6 +8,7 @@ import numpy as np
 from . import data, models, optim
 from .data import Dataset
 from .explain.sizes import check_size
+from .overlap_tile import margin_of
 from .preprocessing import Preprocessing
 from .published import load_streams, told
 from .settings import Settings
@@ -79,12 +80,12 @@ def check_one_size(settings: Settings, dataset: Dataset) -> None:
 
 def check_image_size(settings: Settings, net: Any, train_data: Dataset, val_data: Dataset) -> None:
     """The network takes what it will be shown: windows of --crop, or else images like the first one; and whole images
-    when it is validated.
+    when it is validated, unless it predicts these in tiles.
     """
-    shown = (settings.crop or train_data[0].label.shape, settings.size or val_data[0].label.shape)
-    if settings.pad or min(shown[0]) < 1:
+    trained, validated = settings.crop or train_data[0].label.shape, settings.size or val_data[0].label.shape
+    if settings.pad or min(trained) < 1:
         return  # no window at all: the data say so
-    for size in shown:
+    for size in (trained, validated) if margin_of(net) is None else (trained,):
         try:
             check_size("train", net, size)
         except ValueError as error:

@@ -56,6 +56,11 @@ def test_training_adds_void(scenes):
         Learner(settings(scenes), Progress())
 
 
+def test_what_is_predicted_in_tiles_may_have_any_size(scenes):
+    """Windows of a legal size are cut out of images that have none."""
+    assert Learner(settings(scenes, size=None, crop=(188, 204)), Progress()).batch(0)[0].shape[2:] == (188, 204)
+
+
 def strided():
     """A network that scores each pixel, and takes multiples of 4 only."""
     from minifcn.layers import Conv2d, ConvTranspose2d
