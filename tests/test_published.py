@@ -94,6 +94,17 @@ def test_from_one_fcn_to_the_next(tmp_path):
     assert not finer["score_fr"].weight.data.any()
 
 
+@pytest.mark.parametrize("model", ["segnet", "bayesian-segnet"])
+def test_a_classifier_starts_an_encoder(tmp_path, write_caffemodel, model):
+    """VGG-16's convolutions, all of them; batch norms and decoder stay as they were."""
+    classifier, net = network("vgg16", 1), build(model, **SMALL)
+    start, given = copies(net), classifier.state()
+    done = load_published(net, write_caffemodel(tmp_path / "vgg.caffemodel", blobs(classifier)))
+    assert set(done.copied) == {name for name in given if name.startswith("conv")}
+    assert {name.split(".")[0] for name in done.dropped} == {"fc6", "fc7", "fc8"}
+    assert_same(net.state(), {name: given[name] if name in done.copied else start[name] for name in start})
+
+
 def faults(layers):
     """Each fault: what is done to the layers of a whole fcn8s, and what is said."""
     fc6, conv = layers["fc6"], layers["conv3_2"]
