@@ -111,7 +111,7 @@ RECIPES: dict[str, Recipe] = {
     "camvid-hour-unet": _hour("unet", width=0.375, lr=1e-3, iterations=4000),
     "camvid-hour-segnet": _hour("segnet", width=0.25, lr=2e-3, iterations=4000),
     "camvid-hour-segnet-basic": _hour("segnet-basic", width=0.5, lr=2e-3, iterations=4000),
-    "camvid-hour-enet": _hour("enet", width=1.0, lr=2e-3, iterations=4000),
+    "camvid-hour-enet": _hour("enet", width=1.0, lr=2e-3, iterations=4000, pad=True),
 }
 
 

@@ -6,12 +6,13 @@ import re
 import numpy as np
 import pytest
 
-from minifcn import cli, models, optim, training
+from minifcn import cli, init, models, optim, training
 from minifcn.data import open_dataset
 from minifcn.learner import Learner
 from minifcn.progress import Progress
 from minifcn.recipes import RECIPES, rate_told, told, with_recipe
 from minifcn.settings import Settings
+from minifcn.shapes import complaint
 
 # net: lr, momentum, images a step, steps that solve.py runs, loss
 SOLVERS = {
@@ -219,3 +220,11 @@ def test_colour_and_depth_want_data_that_have_both(scenes, tmp_path, capsys, mod
 def test_settings_out_of_range(given, message):
     with pytest.raises(ValueError, match=message):
         Settings(iterations=1, **given)
+
+
+@pytest.mark.parametrize("name", [name for name, chosen in RECIPES.items() if not chosen.published])
+def test_networks_take_what_our_recipes_show_them(name):
+    settings = Settings.for_data(**with_recipe(name, {"data": "camvid:PATH"}))
+    with init.shapes_only():
+        net = models.build(settings.model, width=settings.width, **models.same_padding(settings.model))
+    assert settings.pad or complaint(net, settings.size) is None
