@@ -113,6 +113,11 @@ def test_one_value_a_channel_has_no_variance(name):
         net.forward(np.ones((1, 3, size, size), np.float32))
 
 
+def test_there_is_no_padding_to_choose():
+    with pytest.raises(ValueError, match="build: expected no padding for segnet, which has one form only, got 'same'"):
+        models.build("segnet", padding="same")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_wrong_width(name):
     with pytest.raises(ValueError, match="expected width above 0, got 0"):

@@ -27,7 +27,7 @@ def test_named_splits(scenes):
 
 def test_two_inputs(scenes, monkeypatch):
     """A network with a stream for red and one for blue trains as the one that has both in one layer."""
-    monkeypatch.setattr("minifcn.learner._build", build)
+    monkeypatch.setattr("minifcn.learner.network_for", build)
     monkeypatch.setattr("minifcn.data.Folder.load", first_two(scenes))
     monkeypatch.setattr("minifcn.data.Folder.channels", 2)
     learner = Learner(settings(f"folder:{scenes}"), Progress())

@@ -137,10 +137,13 @@ def build(name: str, **options: Any) -> Graph:
         options: num_classes, width, rng, dtype, and what the model's own builder takes.
 
     The Graph's `architecture` keeps name and options (not rng), so that a checkpoint can build it again.
-    Raises ValueError for an unknown name, TypeError for an unknown option.
+    Raises ValueError for an unknown name and for a padding where there is no choice, TypeError for an unknown option.
     """
     if name not in MODELS:
         raise ValueError(f"build: expected one of {', '.join(MODELS)}, got {name!r}. See `minifcn models`.")
+    if "padding" in options and not MODELS[name].paddings:
+        raise ValueError(f"build: expected no padding for {name}, which has one form only, got {options['padding']!r}. "
+                         f"Leave it out.")
     net = MODELS[name].make(**options)
     net.architecture = {"model": name} | {key: value for key, value in options.items() if key not in ("rng", "dtype")}
     return net
