@@ -332,5 +332,5 @@ def test_architecture_rng_and_dtype():
 def test_wrong_options(name):
     with pytest.raises(ValueError, match=f"^{name}: expected width above 0, got 0. 1.0 is the paper's"):
         tiny(name, width=0)
-    with pytest.raises(TypeError, match="padding"):
+    with pytest.raises(ValueError, match=f"build: expected no padding for {name}, which has one form only, got 'same'"):
         tiny(name, padding="same")
