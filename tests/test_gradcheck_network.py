@@ -79,6 +79,16 @@ def test_patterns_tell_open_relus_and_winners():
     assert net["pool"].return_indices is False
 
 
+def test_where_every_sample_crosses_a_kink_it_looks_closer():
+    net = Graph()
+    net.add("relu", ReLU(), "data")
+    x = np.full((1, 1, 2, 2), 3e-7)  # nearer to the kink than a probe of 1e-6 reaches, but not than a closer one
+    report = check_network(net, x, samples=2)
+    report.raise_if_failed()
+    (found,) = (tensor for tensor in report.tensors if tensor.name == "x")
+    assert (found.elements, found.kinks) == (2, 4)
+
+
 @pytest.mark.parametrize("fault", ["relu", "pool", "sum"])
 def test_faults_are_seen(fault, monkeypatch):
     if fault == "relu":  # lets the gradient through where it is closed

@@ -44,6 +44,14 @@ class Prober:
         """Slopes along every element of a tensor, in order; or along `samples` of them, drawn at random."""
         array = self.subject.tensors[name]
         order = np.arange(array.size) if samples is None else rng.permutation(array.size)
+        probes = self._probes(array, order, samples, self.eps)
+        if samples is None or len(probes.places):
+            return probes
+        closer = self._probes(array, order, samples, self.eps / FINEST)  # as every one crossed a kink
+        return Probes(closer.places, closer.slopes, probes.kinks + closer.kinks)
+
+    def _probes(self, array: Array, order: Array, samples: int | None, eps: float) -> Probes:
+        """`elements` with one step, in the given order of elements."""
         places: list[Any] = []
         slopes: list[float] = []
         kinks = 0
@@ -51,9 +59,9 @@ class Prober:
             if len(places) == (array.size if samples is None else samples):
                 break
             place = np.unravel_index(number, array.shape)
-            slope = self._slope([(array, place, 1.0)], self.eps)
+            slope = self._slope([(array, place, 1.0)], eps)
             if slope is None and samples is None:  # this very element is wanted: look closer
-                slope = self._slope([(array, place, 1.0)], self.eps / FINEST)
+                slope = self._slope([(array, place, 1.0)], eps / FINEST)
             if slope is None:
                 kinks += 1
             else:
