@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from minifcn import init, models
+from minifcn.enlarging import size_taken
 from minifcn.explain.costs import multiply_adds
 from minifcn.files import write_whole
 from minifcn.recipes import RECIPES, with_recipe
@@ -94,9 +95,8 @@ def costs(settings: Settings) -> dict[str, Any]:
     """Trained numbers, and the FLOPs of one forward pass at the size that is trained on."""
     with init.shapes_only():
         net = models.build(settings.model, num_classes=11, width=settings.width, **models.same_padding(settings.model))
-    h, w = settings.size or (360, 480)
     return {"parameters": models.count_parameters(net)["trainable"],
-            "flops": 2 * multiply_adds(net, (1, 3, -(-h // 8) * 8, -(-w // 8) * 8))}
+            "flops": 2 * multiply_adds(net, (1, 3, *size_taken(net, settings.size or (360, 480))))}
 
 
 def table(rows: dict[str, Any]) -> str:
