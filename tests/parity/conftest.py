@@ -29,24 +29,27 @@ class Twin:
     def scores_loss_gradients(self, x, target):
         self.optimizer.zero_grad()
         scores = self.forward(self.tensors, self.torch.tensor(x))
-        self.torch.nn.functional.cross_entropy(scores, self.torch.tensor(target), ignore_index=255).backward()
-        scores = scores.detach().numpy()
-        return scores, precise_loss(scores, target), {name: p.grad.numpy() for name, p in self.trained.items()}
+        cross_entropy, target = self.torch.nn.functional.cross_entropy, self.torch.tensor(target)
+        cross_entropy(scores, target, ignore_index=255).backward()
+        # Read in float64: a loss in float32 has too few digits to compare curves by.
+        loss = float(cross_entropy(scores.detach().double(), target, ignore_index=255))
+        return scores.detach().numpy(), loss, {name: p.grad.numpy() for name, p in self.trained.items()}
 
-
-def precise_loss(scores, target):
-    """The loss read in float64: one in float32 has too few digits to compare curves by."""
-    return float(ops.softmax_cross_entropy(scores.astype(np.float64), target)[0])
+    def step(self, x, target):
+        _, loss, _ = self.scores_loss_gradients(x, target)
+        self.optimizer.step()
+        return loss
 
 
 def scores_loss_gradients(net, x, target):
-    """The same from our network; its gradients stay in the parameters."""
+    """The same from our network, by our loss; its gradients stay in the parameters."""
     scores = net.forward(x, record=True)
     _, cache = ops.softmax_cross_entropy(scores, target)
     for parameter in net.parameters().values():
         parameter.grad = None
     net.backward(ops.softmax_cross_entropy_backward(1.0, cache), needs=(False,))
-    return scores, precise_loss(scores, target), {n: p.grad for n, p in net.parameters().items() if p.grad is not None}
+    loss = float(ops.softmax_cross_entropy(scores.astype(np.float64), target)[0])
+    return scores, loss, {n: p.grad for n, p in net.parameters().items() if p.grad is not None}
 
 
 def close(ours, theirs, tolerance):
@@ -61,6 +64,16 @@ def close(ours, theirs, tolerance):
             continue
         error = abs(ours[name] - expected).max() / max(abs(expected).max(), floor)
         assert error <= tolerance, f"{name}: relative error {error:.1e}"
+
+
+@pytest.fixture
+def twins():
+    """For a test that goes its own way: twins(net, forward, lr) makes a Twin, twins.ours is scores_loss_gradients."""
+    def make(net, forward, lr):
+        return Twin(net, forward, lr)
+
+    make.ours = scores_loss_gradients
+    return make
 
 
 @pytest.fixture

@@ -5,10 +5,12 @@ In float64 the two take 50 steps side by side. In float32 free-running curves of
 the free-running curve is held against the twin's own spread.
 """
 
+from functools import partial
+
 import numpy as np
 import pytest
 
-from minifcn import models, ops
+from minifcn import models
 from minifcn.data import batch_indices, load_batch, open_dataset
 from minifcn.optim import SGD
 
@@ -22,8 +24,9 @@ BLOCKS = {1: 2, 2: 2, 3: 3, 4: 3, 5: 3}
 CROPS = {"paper": {"pool4": 5, "pool3": 9, "end": 31}, "same": {"pool4": -1, "pool3": -1, "end": 4}}
 
 
-def twin_forward(p, x, padding):
+def twin_forward(p, x, padding, layout=torch.contiguous_format):
     """FCN-8s on VGG-16 with dropout off, from a dictionary of tensors with the published names."""
+    x = x.contiguous(memory_format=layout)
     size, pools = x.shape[2:], {}
     for block, convs in BLOCKS.items():
         for index in range(1, convs + 1):
@@ -50,41 +53,6 @@ def cropped_alike(up, score, offset):
     return up[:, :, -offset : -offset + score.shape[2], -offset : -offset + score.shape[3]], score
 
 
-class Twin:
-    """The same network in PyTorch, with autograd and torch.optim.SGD."""
-
-    def __init__(self, net, padding, layout="contiguous"):
-        self.padding, self.layout = padding, layout
-        self.parameters = {name: torch.tensor(p.data.copy()) for name, p in net.parameters().items()}
-        groups = []
-        for name, p in net.parameters().items():
-            if p.lr_mult:
-                self.parameters[name].requires_grad_(True)
-                groups.append({"params": [self.parameters[name]], "lr": LR * p.lr_mult,
-                               "weight_decay": DECAY * p.decay_mult})
-        self.optimizer = torch.optim.SGD(groups, lr=LR, momentum=MOMENTUM)
-
-    def loss_and_gradients(self, x, target):
-        x = torch.tensor(x)
-        if self.layout == "channels_last":
-            x = x.contiguous(memory_format=torch.channels_last)
-        self.optimizer.zero_grad()
-        scores = twin_forward(self.parameters, x, self.padding)
-        F.cross_entropy(scores, torch.tensor(target), ignore_index=255).backward()
-        gradients = {name: p.grad.numpy() for name, p in self.parameters.items() if p.grad is not None}
-        return precise_loss(scores.detach().numpy(), target), gradients
-
-    def step(self, x, target):
-        loss, _ = self.loss_and_gradients(x, target)
-        self.optimizer.step()
-        return loss
-
-
-def precise_loss(scores, target):
-    """The loss of float32 scores read in float64: a float32 loss has too few digits to compare curves by."""
-    return float(F.cross_entropy(torch.tensor(scores).double(), torch.tensor(target), ignore_index=255))
-
-
 def make(padding, dtype):
     """A small network in evaluation mode (no dropout) with random non-zero numbers in every layer that trains."""
     net = models.build("fcn8s", num_classes=CLASSES, width=WIDTH, padding=padding, rng=1, dtype=dtype).eval()
@@ -104,37 +72,27 @@ def batches(dtype):
         yield load_batch(dataset, indices, mean=(110.0,) * 3, scale=(1 / 60,) * 3, dtype=dtype)
 
 
-def loss_and_gradients(net, x, target):
-    scores = net.forward(x, record=True)
-    loss, cache = ops.softmax_cross_entropy(scores, target)
-    for parameter in net.parameters().values():
-        parameter.grad = None
-    net.backward(ops.softmax_cross_entropy_backward(1.0, cache), needs=(False,))
-    loss = float(loss) if scores.dtype == np.float64 else precise_loss(scores, target)
-    return loss, {name: p.grad for name, p in net.parameters().items() if p.grad is not None}
-
-
 @pytest.mark.parametrize("padding", ["paper", "same"])
-def test_fifty_steps_in_float64(padding):
+def test_fifty_steps_in_float64(padding, twins):
     net = make(padding, np.float64)
-    twin = Twin(net, padding)
+    twin = twins(net, partial(twin_forward, padding=padding), LR)
     optimizer = SGD(net.parameters(), LR, momentum=MOMENTUM, weight_decay=DECAY)
     ours, theirs = [], []
     for x, target in batches(np.float64):
-        ours.append(loss_and_gradients(net, x, target)[0])
+        ours.append(twins.ours(net, x, target)[1])
         optimizer.step()
         theirs.append(twin.step(x, target))
     np.testing.assert_allclose(ours, theirs, rtol=1e-9)
     assert np.mean(ours[-5:]) < 0.8 * np.mean(ours[:5]), "the loss must fall by a fifth for this to show anything"
 
 
-def test_each_step_from_the_same_state_in_float32():
+def test_each_step_from_the_same_state_in_float32(twins):
     net = make("same", np.float32)
-    twin = Twin(net, "same")
+    twin = twins(net, partial(twin_forward, padding="same"), LR)
     for x, target in batches(np.float32):
-        net.load({name: tensor.detach().numpy() for name, tensor in twin.parameters.items()})
-        loss, gradients = loss_and_gradients(net, x, target)
-        twin_loss, twin_gradients = twin.loss_and_gradients(x, target)
+        net.load({name: tensor.detach().numpy() for name, tensor in twin.tensors.items()})
+        _, loss, gradients = twins.ours(net, x, target)
+        _, twin_loss, twin_gradients = twin.scores_loss_gradients(x, target)
         assert abs(loss - twin_loss) <= 1e-5 * abs(twin_loss)
         assert gradients.keys() == twin_gradients.keys()
         floor = 1e-3 * max(abs(g).max() for g in twin_gradients.values())
@@ -144,15 +102,16 @@ def test_each_step_from_the_same_state_in_float32():
         twin.optimizer.step()
 
 
-def test_the_free_running_curve_stays_within_the_twins_own_spread():
+def test_the_free_running_curve_stays_within_the_twins_own_spread(twins):
     net = make("same", np.float32)
-    twins = [Twin(net, "same"), Twin(net, "same", layout="channels_last")]
+    pair = [twins(net, partial(twin_forward, padding="same", layout=layout), LR)
+            for layout in (torch.contiguous_format, torch.channels_last)]
     optimizer = SGD(net.parameters(), LR, momentum=MOMENTUM, weight_decay=DECAY)
     ours, theirs = [], []
     for x, target in batches(np.float32):
-        ours.append(loss_and_gradients(net, x, target)[0])
+        ours.append(twins.ours(net, x, target)[1])
         optimizer.step()
-        theirs.append([twin.step(x, target) for twin in twins])
+        theirs.append([twin.step(x, target) for twin in pair])
     theirs = np.array(theirs)  # (steps, 2)
     spread = abs(theirs[:, 0] - theirs[:, 1]).max()
     assert spread > 0, "the two layouts must differ in rounding, or the comparison means nothing"
