@@ -9,7 +9,7 @@ ever exists, in the first two levels of the cache, where it is multiplied by the
 from ._compile import compiled
 from ._micro_kernel import VECTORS, at
 from ._processor import LANES
-from ._vectors import add_run, copy_run
+from ._vectors import add_run, copy_run, fetch_to_write
 
 LINES = LANES * 4  # bytes of one vector
 MOST_TAPS = 256  # of a block: 256 x 32 pixels are 32 KiB
@@ -50,6 +50,14 @@ def scatter_columns(source, image, offsets, k0, k1, first, count, ow, pitch, pan
         for k in range(k1 - k0):
             add_run(at(source, begin + offsets[k0 + k]), at(panel, place + k * row + s), run)
         s += run
+
+
+@compiled
+def fetch_tiles(y, first, last, s):
+    """Begin to bring what will be written: rows first to last of y (rows, pixels) at the tile of pixels from s on."""
+    for row in range(first, last):
+        for place in range(s, min(s + tile_width(y), y.shape[1]), LINES // y.itemsize):
+            fetch_to_write(at(y, row * y.shape[1] + place))
 
 
 @compiled

@@ -19,12 +19,12 @@ peak; gathering takes 5 to 10 %, and the rest is waiting for y and for the padde
 
 from . import _direct_small
 from ._compile import compiled
-from ._direct_columns import LINES, gather_columns, share, tile_width
+from ._direct_columns import fetch_tiles, gather_columns, share, tile_width
 from ._direct_filters import pack_filters
 from ._micro_kernel import MOST_ROWS, SLOT, at, multiply_rows
 from ._processor import SECOND_LEVEL
 from ._threads import parts_of, run
-from ._vectors import copy_run, fetch_to_write
+from ._vectors import copy_run
 from .memory import workspace, zeros
 
 MOST_TILES = SECOND_LEVEL >> 17  # of 32 pixels, in a block: their columns take a quarter of the second-level cache
@@ -106,9 +106,7 @@ def _multiply(y, edge, f, end, following, s0, s1, taps, columns, weights):
         return
     width, pixels = tile_width(y), y.shape[1]
     for s in range(s0, s1, width):
-        for row in range(end, following):
-            for place in range(s, min(s + width, s1), LINES // y.itemsize):
-                fetch_to_write(at(y, row * pixels + place))
+        fetch_tiles(y, end, following, s)
         numbers = at(columns, (s - s0) * taps)
         if s + width <= s1:
             multiply_rows(end - f, taps, at(weights, 0), numbers, at(y, f * pixels + s), pixels)

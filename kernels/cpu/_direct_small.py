@@ -22,11 +22,11 @@ past the caches made no difference.
 import numpy as np
 
 from ._compile import compiled
-from ._direct_columns import LINES, gather_columns, share, tile_width
+from ._direct_columns import fetch_tiles, gather_columns, share, tile_width
 from ._direct_filters import PANEL_BYTES, pack_filters
 from ._micro_kernel import MOST_ROWS, SLOT, at, multiply_columns
 from ._threads import parts_of, run
-from ._vectors import fetch_to_write, finish_run
+from ._vectors import finish_run
 from .memory import workspace, zeros
 
 
@@ -95,7 +95,7 @@ def _tile(y, first, filters, s, taps, pieces, bias, floor, columns, weights, sum
     bands = (filters + MOST_ROWS - 1) // MOST_ROWS
     for band in range(bands):
         f, end = first + share(band, bands, filters), first + share(band + 1, bands, filters)
-        _fetch(y, f, end, s)
+        fetch_tiles(y, f, end, s)
         if pieces.shape[0] == 0:
             sums[:] = y.dtype.type(0)
         for piece in range(pieces.shape[0]):
@@ -103,15 +103,6 @@ def _tile(y, first, filters, s, taps, pieces, bias, floor, columns, weights, sum
             multiply_columns(end - f, piece > 0, k1 - k0, at(weights, (band * taps + k0) * SLOT),
                              at(columns, k0 * width), at(sums, 0))
         _store(y, f, end, s, bias, floor, sums)
-
-
-@compiled
-def _fetch(y, f, end, s):
-    """Begin to bring what will be written."""
-    width, pixels = tile_width(y), y.shape[1]
-    for row in range(f, end):
-        for place in range(s, min(s + width, pixels), LINES // y.itemsize):
-            fetch_to_write(at(y, row * pixels + place))
 
 
 @compiled
