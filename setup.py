@@ -11,5 +11,5 @@ KERNELS = ["minifcn.kernels"] + [f"minifcn.kernels.{folder}" for folder in ("ref
 setup(
     packages=find_packages(include=["minifcn", "minifcn.*"]) + KERNELS,
     package_dir={"minifcn.kernels": "kernels"},
-    package_data={"minifcn": ["py.typed"], "minifcn.kernels.cuda": ["*.cu", "*.h"]},
+    package_data={"minifcn": ["py.typed"], "minifcn.kernels.cuda": ["*.cu", "*.h", "*.cpp"]},
 )

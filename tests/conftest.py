@@ -1,4 +1,4 @@
-"""What every test may rely on: a seeded generator, the thorough tests kept apart, GPU tests skipped with the reason."""
+"""What every test may rely on: a seeded generator; thorough tests kept apart; what cannot run here skipped visibly."""
 
 import os
 import re
@@ -92,7 +92,8 @@ def write_caffemodel(caffe_messages):
 
 def pytest_collection_modifyitems(config, items):
     _leave_out_full(config, items)
-    _skip_gpu(items)
+    _skip(items, "gpu", _no_gpu)
+    _skip(items, "emulator", _no_compiler)
 
 
 def _leave_out_full(config, items):
@@ -105,13 +106,25 @@ def _leave_out_full(config, items):
         items[:] = [item for item in items if not item.get_closest_marker("full")]
 
 
-def _skip_gpu(items):
-    """Tests marked `gpu` are skipped, visibly and with the reason, where no GPU computes."""
-    waiting = [item for item in items if item.get_closest_marker("gpu")]
-    if not waiting:
-        return  # CuPy, which gpu_status imports, is slow
+def _skip(items, mark, reason):
+    """Tests with this mark are skipped, visibly and with the reason, if there is one."""
+    waiting = [item for item in items if item.get_closest_marker(mark)]
+    why = reason() if waiting else ""  # asked only if need be: importing CuPy is slow
+    for item in waiting:
+        if why:
+            item.add_marker(pytest.mark.skip(reason=why))
+
+
+def _no_gpu():
     from minifcn import gpu_status
     ok, reason = gpu_status()
-    if not ok:
-        for item in waiting:
-            item.add_marker(pytest.mark.skip(reason=f"needs a GPU: {reason}"))
+    return "" if ok else f"needs a GPU: {reason}"
+
+
+def _no_compiler():
+    from minifcn.kernels.cuda import _emulator
+    try:
+        _emulator.compiler()
+    except RuntimeError as error:
+        return str(error)
+    return ""

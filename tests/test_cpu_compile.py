@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from minifcn import kernels
+from minifcn.kernels import _cache
 from minifcn.kernels.cpu import _compile
 
 SOURCE = Path(kernels.__file__).parent
@@ -142,12 +143,12 @@ def test_other_peoples_functions_keep_their_own_cache():
 
 def test_homes(monkeypatch, tmp_path):
     monkeypatch.setenv("MINIFCN_CACHE_DIR", str(tmp_path))
-    assert _compile._homes() == [tmp_path]
+    assert _cache._homes() == [tmp_path]
     monkeypatch.delenv("MINIFCN_CACHE_DIR")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert _compile._homes() == [tmp_path / "minifcn"]
+    assert _cache._homes() == [tmp_path / "minifcn"]
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert _compile._homes() == [Path.home() / ".cache" / "minifcn"]
+    assert _cache._homes() == [Path.home() / ".cache" / "minifcn"]
 
 
 # The word about it.

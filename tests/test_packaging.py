@@ -34,7 +34,7 @@ def run_python(program, cwd):
 
 def sources(root):
     """Every file below `root` that a user's import may need."""
-    wanted = {".py", ".cu", ".h"}
+    wanted = {".py", ".cu", ".h", ".cpp"}
     found = [path for name in PACKAGES for path in (root / name).rglob("*") if path.suffix in wanted]
     return [*found, root / "minifcn" / "py.typed"]
 

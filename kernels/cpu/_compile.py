@@ -15,7 +15,6 @@ import functools
 import hashlib
 import os
 import pickle
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ import llvmlite.binding
 import numba
 from numba.core.compiler_lock import global_compiler_lock
 
+from .. import _cache
 from . import _notice as _notice  # begins to listen
 from ._processor import FEATURES, SECOND_LEVEL, VECTOR_BITS
 
@@ -75,26 +75,12 @@ def _file_lock() -> filelock.BaseFileLock:
     return filelock.FileLock(cache_folder() / "lock", thread_local=False)  # may be taken again by who holds it
 
 
-@functools.cache
 def cache_folder() -> Path:
-    """Where machine code is kept: below MINIFCN_CACHE_DIR, else the user's cache folder, else a temporary one."""
-    name = f"kernels-{fingerprint()}"
-    for home in _homes():
-        folder = home / name
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                return folder
-        except OSError:
-            continue  # read-only: try the next
-    return Path(tempfile.mkdtemp(prefix="minifcn-"))
+    """Where machine code is kept."""
+    return _cache.cache_folder(f"kernels-{fingerprint()}")
 
 
-def _homes() -> list[Path]:
-    own, user = os.environ.get("MINIFCN_CACHE_DIR"), os.environ.get("XDG_CACHE_HOME")
-    return [Path(own)] if own else [(Path(user) if user else Path.home() / ".cache") / "minifcn"]
-
-
+@functools.cache
 def fingerprint() -> str:
     """A hash of everything that the machine code depends on."""
     parts = [numba.__version__, llvmlite.__version__, llvmlite.binding.get_host_cpu_name(), str(VECTOR_BITS),

@@ -1,4 +1,5 @@
-"""The passes in CUDA C++. A pass that has no CUDA version yet is the one of `array`, which runs on CuPy as it is."""
+"""The passes in CUDA C++, each .cu file beside its launcher. A pass that has none yet is the one of `array`."""
 
 from ..array import *  # noqa: F403  every pass that is not overridden below
 from ..array import __all__ as __all__
+from .relu import relu, relu_grad

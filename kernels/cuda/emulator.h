@@ -1,0 +1,116 @@
+// CUDA's words, for a processor: with this header in front, g++ builds a .cu file as the C++ that it almost is.
+//
+//     g++ -std=c++20 -include emulator.h -x c++ relu.cu
+//
+// Each CUDA thread of a block is a thread of the operating system, and the blocks come one after the other. So a kernel
+// can be stepped through with gdb, ThreadSanitizer sees its races, and no GPU is needed. What a kernel may use is what
+// stands here: shared memory, __syncthreads, shuffles within a warp, float4 and atomics on integers. The machine behind
+// these words, threads and barriers, is in emulator.cpp.
+#pragma once
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#define __global__
+#define __device__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+#define __constant__ static const
+#define __shared__ static  // one buffer: no two blocks run at a time
+
+struct dim3 { unsigned x, y, z; };
+struct float4 { float x, y, z, w; };
+inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
+
+inline thread_local dim3 threadIdx, blockIdx;
+inline thread_local dim3 blockDim, gridDim;
+
+using std::exp, std::log, std::sqrt, std::pow, std::fabs, std::floor, std::fma;
+inline float rsqrtf(float x) { return 1 / std::sqrt(x); }
+template <class T> T max(T a, T b) { return a < b ? b : a; }
+template <class T> T min(T a, T b) { return b < a ? b : a; }
+
+namespace emulator {
+constexpr int WARP = 32;
+void meet_block(int line);                                // all threads of the block wait here for each other
+void exchange(const void* mine, void* other, int size, int from);  // with another lane of the warp
+int lane();
+const char* run(const unsigned* grid, const unsigned* block, bool meets, const std::function<void()>& kernel);
+template <class T> T from_lane(T value, int from) {
+    static_assert(sizeof(T) <= 8, "a shuffle moves 4 or 8 bytes");
+    T other;
+    exchange(&value, &other, sizeof(T), from);
+    return other;
+}
+}  // namespace emulator
+
+#define __syncthreads() emulator::meet_block(__LINE__)
+
+// A lane that would read beyond its warp reads itself, as on a GPU. The mask must name all 32 lanes.
+template <class T> T __shfl_sync(unsigned, T value, int from) { return emulator::from_lane(value, from % 32); }
+template <class T> T __shfl_down_sync(unsigned, T value, unsigned by) {
+    int from = emulator::lane() + by;
+    return emulator::from_lane(value, from < emulator::WARP ? from : emulator::lane());
+}
+template <class T> T __shfl_xor_sync(unsigned, T value, int with) {
+    return emulator::from_lane(value, emulator::lane() ^ with);
+}
+
+// Relaxed, as CUDA's are: an atomic orders nothing but itself.
+namespace emulator {
+template <class T> std::atomic_ref<T> atomic(T* place) {
+    static_assert(std::is_integral_v<T>, "atomics add floating-point numbers in any order: sums would not repeat");
+    return std::atomic_ref<T>(*place);
+}
+}  // namespace emulator
+template <class T> T atomicAdd(T* place, std::type_identity_t<T> value) {
+    return emulator::atomic(place).fetch_add(value, std::memory_order_relaxed);
+}
+template <class T> T atomicOr(T* place, std::type_identity_t<T> value) {
+    return emulator::atomic(place).fetch_or(value, std::memory_order_relaxed);
+}
+template <class T> T atomicExch(T* place, std::type_identity_t<T> value) {
+    return emulator::atomic(place).exchange(value, std::memory_order_relaxed);
+}
+template <class T> T atomicMax(T* place, std::type_identity_t<T> value) {
+    T old = emulator::atomic(place).load(std::memory_order_relaxed);
+    while (old < value && !emulator::atomic(place).compare_exchange_weak(old, value, std::memory_order_relaxed)) {}
+    return old;
+}
+
+// A launch from outside: the values of a kernel's arguments by address, and what types it expects, so that a launcher
+// which passes a 4-byte number for an 8-byte one is found here and not by wrong results on a GPU.
+namespace emulator {
+template <class T> void describe(std::string& text) {
+    using Bare = std::remove_cv_t<std::remove_pointer_t<T>>;
+    text += std::is_pointer_v<T> ? " *" : " ";
+    text += std::is_floating_point_v<Bare> ? 'f' : std::is_signed_v<Bare> ? 'i' : 'u';
+    text += std::to_string(sizeof(Bare));
+}
+template <class... A> const char* types(void (*)(A...)) {
+    static std::string text = [] {
+        std::string made;
+        (describe<A>(made), ...);
+        return made;
+    }();
+    return text.c_str();
+}
+template <class... A, std::size_t... I>
+void call(void (*kernel)(A...), void** values, std::index_sequence<I...>) {
+    kernel(*static_cast<std::remove_cv_t<A>*>(values[I])...);
+}
+template <class... A>
+const char* launch(void (*kernel)(A...), const unsigned* grid, const unsigned* block, bool meets, void** values) {
+    return run(grid, block, meets, [=] { call(kernel, values, std::index_sequence_for<A...>()); });
+}
+}  // namespace emulator
+
+#define EMULATED(kernel)                                                                                             \
+    extern "C" const char* types_##kernel() { return emulator::types(&kernel); }                                     \
+    extern "C" const char* launch_##kernel(const unsigned* grid, const unsigned* block, bool meets, void** values) { \
+        return emulator::launch(&kernel, grid, block, meets, values);                                                \
+    }
