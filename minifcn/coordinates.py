@@ -10,7 +10,9 @@ Fractions keep the arithmetic exact.
 """
 
 from .graph import Graph
+from .layers import MaxUnpool2d
 from .layers.base import IDENTITY, Affine
+from .wiring import Node
 
 Maps = tuple[Affine, Affine]  # rows, columns
 
@@ -18,7 +20,8 @@ Maps = tuple[Affine, Affine]  # rows, columns
 def coordinate_map(graph: Graph, value: str, ancestor: str = "data") -> Maps:
     """(scale, shift) for rows and for columns, from coordinates in `ancestor` to coordinates in `value`.
 
-    Where a layer reads several values the first one is followed: a crop follows what it cuts, not its reference.
+    Where a layer reads several values the first one is followed: a crop follows what it cuts, not its reference; an
+    unpooling follows what was pooled.
     Raises ValueError if there is no such value, or if `ancestor` is not on that path.
     """
     maps = _maps_to(graph, value)
@@ -57,20 +60,39 @@ def crop_offset(graph: Graph, value: str, reference: str) -> tuple[int, int]:
 
 
 def _maps_to(graph: Graph, value: str) -> dict[str, Maps]:
-    """For `value` and each value before it along the first inputs: the map from there to `value`, nearest first."""
+    """For `value` and each value before it, as `placed_on` goes: the map from there to `value`, nearest first."""
     if value not in graph.known_values():
         raise ValueError(f"coordinate_map: expected a value of this graph ({', '.join(graph.known_values())}), "
                          f"got {value!r}. Choose one of these.")
-    nodes = {name: node for node in graph.nodes for name in node.values}
+    nodes = producers(graph)
     maps: Maps = (IDENTITY, IDENTITY)
     found = {value: maps}
     while value in nodes:
-        node = nodes[value]
-        below = node.layer.coordinate_map()
+        value, below = placed_on(nodes[value], nodes)
         maps = (compose(maps[0], below[0]), compose(maps[1], below[1]))
-        value = node.inputs[0]
         found[value] = maps
     return found
+
+
+def producers(graph: Graph) -> dict[str, Node]:
+    """For each value that is computed: the node that does it."""
+    return {name: node for node in graph.nodes for name in node.values}
+
+
+def placed_on(node: Node, nodes: dict[str, Node]) -> tuple[str, Maps]:
+    """The value whose pixels say where those of `node` are, and the map from there.
+
+    That is what the node reads first. But an unpooling puts values back where a pooling found them, so it lies on what
+    that pooling read, pixel on pixel, wherever the values themselves have been in between.
+
+    Args:
+        nodes: the `producers` of its graph.
+
+    Raises ValueError for a layer that has no map for all images alike.
+    """
+    if isinstance(node.layer, MaxUnpool2d) and node.inputs[1] in nodes:
+        return nodes[node.inputs[1]].inputs[0], (IDENTITY, IDENTITY)
+    return node.inputs[0], node.layer.coordinate_map()
 
 
 def compose(after: Affine, before: Affine) -> Affine:

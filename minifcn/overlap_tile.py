@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .arrays import array_module
-from .coordinates import Maps, alignment, compose
+from .coordinates import Maps, alignment, compose, placed_on, producers
 from .graph import Graph
 from .layers.base import IDENTITY
 from .ops.check import Array
@@ -116,8 +116,10 @@ def scores_by_tiles(run: Callable[..., Array], xs: tuple[Array, ...], tiling: Ti
 def _period(graph: Graph) -> Size:
     """An image moved by so many rows and columns meets every stride of the network where it met it before."""
     maps: dict[str, Maps] = dict.fromkeys(graph.inputs, (IDENTITY, IDENTITY))
+    nodes = producers(graph)
     for node in graph.needed_nodes():
-        own, below = node.layer.coordinate_map(), maps[node.inputs[0]]
+        value, own = placed_on(node, nodes)
+        below = maps[value]
         maps |= dict.fromkeys(node.values, (compose(own[0], below[0]), compose(own[1], below[1])))
     rows, columns = (lcm(*(both[axis][0].denominator for both in maps.values())) for axis in (0, 1))
     return rows, columns

@@ -8,7 +8,7 @@ import pytest
 from minifcn import Graph, models
 from minifcn.coordinates import alignment, coordinate_map, crop_offset
 from minifcn.init import constant
-from minifcn.layers import Add, AvgPool2d, Conv2d, ConvTranspose2d, Crop, MaxPool2d, Pad, ReLU
+from minifcn.layers import Add, AvgPool2d, Conv2d, ConvTranspose2d, Crop, MaxPool2d, MaxUnpool2d, Pad, ReLU
 from minifcn.wiring import Node
 
 
@@ -49,6 +49,30 @@ def test_published_crops(name, value, reference, offset):
     assert crop_offset(net, value, reference) == (offset, offset)
     crops = [node.layer.offset for node in net.nodes if isinstance(node.layer, Crop) and node.inputs[0] == value]
     assert crops == [(offset, offset)]
+
+
+@pytest.mark.parametrize("size", [(32, 48), (23, 30)])  # the second: rows and columns that poolings leave over
+def test_unpooled_values_lie_on_what_was_pooled(size, rng):
+    """As an experiment: one bright pixel goes through two poolings and back to where it came from."""
+    g = Graph()
+    for name, layer, inputs in (
+        ("pool1", MaxPool2d(2, ceil_mode=True, return_indices=True), ("data",)),
+        ("pool2", MaxPool2d(3, stride=2, ceil_mode=True, return_indices=True), ("pool1",)),
+        ("up2", MaxUnpool2d(), ("pool2", "pool2.record")), ("up1", MaxUnpool2d(), ("up2", "pool1.record")),
+    ):
+        g.add(name, layer, *inputs)
+    assert coordinate_map(g, "up1") == coordinate_map(g, "data")
+    assert coordinate_map(g, "up2") == coordinate_map(g, "pool1") != coordinate_map(g, "data")
+    x = rng.random((1, 1, *size))
+    x[0, 0, 9, 14] = 5
+    assert np.unravel_index(g.forward(x, record=False).argmax(), x.shape)[2:] == (9, 14)
+
+
+def test_unpooling_by_indices_from_elsewhere_has_the_map_of_what_it_reads():
+    g = Graph(("data", "places"))
+    g.add("pool", MaxPool2d(2), "data")
+    g.add("up", MaxUnpool2d((8, 8)), "pool", "places")
+    assert coordinate_map(g, "up") == coordinate_map(g, "pool")
 
 
 def test_alexnet_crop():

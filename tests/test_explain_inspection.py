@@ -80,6 +80,15 @@ def test_a_pixel_of_the_scores_lies_where_the_coordinate_map_says():
     assert rows["score"].shape == (1, 21, 375, 500)
 
 
+def test_on_the_way_up_the_strides_are_those_of_the_way_down():
+    rows = rows_of("segnet", (360, 480))
+    assert [rows[f"pool{n}"].stride[0] for n in (5, 4, 3, 2, 1)] == [32, 16, 8, 4, 2]
+    assert [rows[f"upsample{n}"].stride[0] for n in (5, 4, 3, 2, 1)] == [16, 8, 4, 2, 1]
+    for n in (5, 4, 3, 2):
+        assert rows[f"upsample{n}"].offset == rows[f"pool{n - 1}"].offset
+    assert rows["upsample1"].offset == (0, 0)
+
+
 def test_nothing_is_computed():
     """The weights would take half a GiB, the activations of such an image 64 GiB."""
     table = inspect(full_size("fcn8s"), (5000, 5000))

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..coordinates import Maps, compose
+from ..coordinates import Maps, compose, placed_on, producers
 from ..graph import Graph
 from ..layers.base import IDENTITY
 from ..models import count_parameters
@@ -96,9 +96,9 @@ def inspect(graph: Graph, size: tuple[int, int], batch: int = 1) -> Inspection:
     parameters = list(graph.parameters().values())
     itemsize = parameters[0].data.itemsize if parameters else np.dtype(np.float32).itemsize
     maps: dict[str, Maps | None] = dict.fromkeys(graph.inputs, (IDENTITY, IDENTITY))
-    rows = []
+    nodes, rows = producers(graph), []
     for node in graph.nodes:
-        maps |= dict.fromkeys(node.values, _map_of(node, maps[node.inputs[0]]))
+        maps |= dict.fromkeys(node.values, _map_of(node, nodes, maps))
         seen, field = next(iter(fields[node.name].items()))
         own = node.layer.parameters().values()
         records = [shapes[node.name]] * (len(node.values) - 1)  # one place for each maximum
@@ -113,12 +113,13 @@ def inspect(graph: Graph, size: tuple[int, int], batch: int = 1) -> Inspection:
     return Inspection(rows, counts["trainable"], counts["frozen"])
 
 
-def _map_of(node: Node, before: Maps | None) -> Maps | None:
+def _map_of(node: Node, nodes: dict[str, Node], maps: dict[str, Maps | None]) -> Maps | None:
     """The coordinate map from the input to a node; None behind a layer that has none for all images alike."""
     try:
-        own = node.layer.coordinate_map()
+        value, own = placed_on(node, nodes)
     except ValueError:
         return None
+    before = maps[value]
     return before and (compose(own[0], before[0]), compose(own[1], before[1]))
 
 

@@ -15,8 +15,8 @@ class MaxUnpool2d(Layer):
         y, record = MaxPool2d(2, return_indices=True).forward(x)
         z = MaxUnpool2d().forward(y, record)            # as large as x
 
-    See `minifcn.ops.max_unpool2d`: repeated indices are added. The coordinate map is left at the identity, because this
-    layer has no geometry of its own: it undoes the map of the pooling whose record it is given.
+    See `minifcn.ops.max_unpool2d`: repeated indices are added. It has no coordinate map of its own: its pixels are
+    those of the map that was pooled, which `minifcn.coordinates` follows the record to.
 
     Args:
         output_size: (H, W), only for indices that come without a record.
