@@ -1,7 +1,10 @@
 """What every test may rely on: a seeded generator; thorough tests kept apart; what cannot run here skipped visibly."""
 
+import importlib.util
 import os
 import re
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +16,22 @@ os.environ.setdefault("MPLBACKEND", "Agg")  # draw to files: a test machine has 
 def rng():
     """The same random numbers in every run, whatever ran before."""
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def cupy(monkeypatch):
+    """A machine with a GPU that CuPy sees: the module of `stand_in_cupy.py`, its passes those of kernels/array."""
+    from minifcn import arrays
+    path = Path(__file__).with_name("stand_in_cupy.py")
+    spec = importlib.util.spec_from_file_location("stand_in_cupy", path)
+    stand_in = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(stand_in)
+    module = stand_in.make_cupy()
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    monkeypatch.setenv("MINIFCN_KERNELS", "array")
+    arrays.gpu_status.cache_clear()
+    yield module
+    arrays.gpu_status.cache_clear()
 
 
 @pytest.fixture(scope="session")
