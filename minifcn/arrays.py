@@ -16,7 +16,10 @@ import numpy as np
 
 from .kernels import array_module, use_kernels, use_winograd
 
-__all__ = ["array_module", "gpu_status", "resolve_device", "to_device", "to_numpy", "use_kernels", "use_winograd"]
+__all__ = [
+    "array_module", "gpu_status", "numbers_of", "resolve_device", "to_device", "to_numpy", "use_kernels",
+    "use_winograd",
+]
 
 
 @functools.lru_cache(maxsize=1)
@@ -84,6 +87,18 @@ def to_numpy(x: Any) -> np.ndarray:
     """`x` as a NumPy array. Only an array on a GPU, or what is no array yet, is copied."""
     module = array_module(x)
     return np.asarray(x) if module is np else module.asnumpy(x)
+
+
+def numbers_of(*values: Any) -> list[float]:
+    """Numbers and 0-d arrays as Python floats. Those on a GPU come over in one copy, so that the host waits once."""
+    found = list(values)
+    there = [k for k, value in enumerate(values) if array_module(value) is not np]
+    if there:  # float64 has room for every float32 and for counts up to 2**53
+        xp = array_module(values[there[0]])
+        read = xp.stack([values[k].astype(np.float64) for k in there]).get()
+        for k, number in zip(there, read, strict=True):
+            found[k] = number
+    return [float(value) for value in found]
 
 
 def _one_line(error: Exception) -> str:

@@ -38,5 +38,6 @@ def _windows(size, count):
 
 def _sizes(xp, h, w, oh, ow, dtype):
     """How many pixels each window has: (oh, ow)."""
-    heights, widths = ([window.stop - window.start for window in _windows(*axis)] for axis in ((h, oh), (w, ow)))
-    return xp.asarray(heights, dtype)[:, None] * xp.asarray(widths, dtype)
+    rows, cols = xp.arange(oh), xp.arange(ow)
+    heights, widths = -(-(rows + 1) * h // oh) - rows * h // oh, -(-(cols + 1) * w // ow) - cols * w // ow
+    return (heights[:, None] * widths).astype(dtype)

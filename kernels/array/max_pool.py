@@ -3,6 +3,8 @@
 The forward pass sweeps over the taps twice: first for the largest value, then for the first tap that has it.
 """
 
+import numpy as np
+
 from .. import array_module
 from ._planes import blocks, end_to_end
 from ._reach import reaches
@@ -75,7 +77,8 @@ def _first_tap_with(xp, y, x, taps):
     """
     searching = xp.ones(y.shape, bool)
     missed = xp.zeros(y.shape, xp.uint8 if len(taps) < 256 else xp.int32)
-    any_nan = bool(xp.isnan(y).any())
+    # To ask a GPU means to wait for it, which takes longer than to look for NaN in vain.
+    any_nan = xp is not np or bool(xp.isnan(y).any())
     for outputs, pixels in taps:
         other = x[pixels] != y[outputs]
         if any_nan:  # NaN equals nothing, not even itself; where one is seen, one has won

@@ -12,9 +12,9 @@ from .. import array_module
 def resize_bilinear(x, oh, ow, align_corners):
     """x (N, C, H, W) -> y (N, C, oh, ow)."""
     xp = array_module(x)
-    first, second, fraction = (xp.asarray(part) for part in _neighbours(x.shape[3], ow, align_corners, x.dtype))
+    first, second, fraction = _neighbours(xp, x.shape[3], ow, align_corners, x.dtype)
     x = (1 - fraction) * x[:, :, :, first] + fraction * x[:, :, :, second]  # (N, C, H, ow)
-    first, second, fraction = (xp.asarray(part) for part in _neighbours(x.shape[2], oh, align_corners, x.dtype))
+    first, second, fraction = _neighbours(xp, x.shape[2], oh, align_corners, x.dtype)
     fraction = fraction[:, None]
     return (1 - fraction) * x[:, :, first] + fraction * x[:, :, second]  # (N, C, oh, ow)
 
@@ -32,18 +32,18 @@ def _hand_back(gy, size, align_corners):
     and `add.at` on a GPU adds them in an order that changes from run to run.
     """
     gx = array_module(gy).zeros((*gy.shape[:2], size, gy.shape[3]), gy.dtype)
-    first, second, fraction = _neighbours(size, gy.shape[2], align_corners, gy.dtype)
+    first, second, fraction = _neighbours(np, size, gy.shape[2], align_corners, gy.dtype)  # for slices: on the host
     for p in range(gy.shape[2]):
         gx[:, :, first[p]] += (1 - fraction[p]) * gy[:, :, p]
         gx[:, :, second[p]] += fraction[p] * gy[:, :, p]
     return gx
 
 
-def _neighbours(size, count, align_corners, dtype):
+def _neighbours(xp, size, count, align_corners, dtype):
     """For each of `count` outputs: the two of `size` inputs that it lies between, and how far towards the second."""
     if align_corners:
-        source = np.arange(count) * (size - 1) / max(count - 1, 1)
+        source = xp.arange(count) * (size - 1) / max(count - 1, 1)
     else:
-        source = np.maximum((np.arange(count) + 0.5) * size / count - 0.5, 0)
+        source = xp.maximum((xp.arange(count) + 0.5) * size / count - 0.5, 0)
     first = source.astype(int)
-    return first, np.minimum(first + 1, size - 1), (source - first).astype(dtype)
+    return first, xp.minimum(first + 1, size - 1), (source - first).astype(dtype)

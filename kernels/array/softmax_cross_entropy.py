@@ -24,7 +24,7 @@ def softmax_cross_entropy(x, target, weight, pixel_weight, ignore_index):
     losses = xp.where(valid, counts * (log_sum - (score - top)), 0)
     weights = xp.where(valid, counts, 0)
     total, weight_total = (part.sum(dtype=np.float64).astype(x.dtype) for part in (losses, weights))
-    return total, weight_total, int(valid.sum()), top + log_sum
+    return total, weight_total, valid.sum(), top + log_sum
 
 
 def softmax_cross_entropy_grad(x, target, weight, pixel_weight, log_sum_exp, ignore_index, scale):

@@ -4,8 +4,7 @@ A sum over a window is a convolution with ones, and convolutions have a dilation
 number of pixels that each window counts. Each channel is summed by itself, so channels are laid beside the images.
 """
 
-
-import numpy as np
+from types import ModuleType
 
 from .. import ops
 from ..kernels import array_module
@@ -40,11 +39,12 @@ class DilatedAvgPool2d(Layer):
     def _forward(self, x: Array) -> tuple[Array, tuple]:
         n, c, h, w = x.shape
         top, bottom, left, right = self.padding
-        ones = array_module(x).ones((1, 1, *self.kernel_size), x.dtype)
+        xp = array_module(x)
+        ones = xp.ones((1, 1, *self.kernel_size), x.dtype)
         sums, cache = ops.conv2d(x.reshape(n * c, 1, h, w), ones, padding=self.reach, dilation=self.dilation)
         oh, ow = sums.shape[2:]
-        counts = np.outer(self._counts(0, h, oh, top, bottom), self._counts(1, w, ow, left, right))  # (OH, OW)
-        share = array_module(x).asarray(1 / counts, x.dtype)
+        counts = xp.outer(self._counts(xp, 0, h, oh, top, bottom), self._counts(xp, 1, w, ow, left, right))  # (OH, OW)
+        share = (1 / counts).astype(x.dtype)
         return sums.reshape(n, c, oh, ow) * share, (cache, share, x.shape)
 
     def _backward(self, cache: tuple, needs: tuple[bool, ...] | None, gy: Array) -> Array | None:
@@ -58,9 +58,9 @@ class DilatedAvgPool2d(Layer):
         rows, columns = (window_map(self.kernel_size[a], 1, before[a], self.dilation[a]) for a in (0, 1))
         return rows, columns
 
-    def _counts(self, axis: int, size: int, windows: int, before: int, after: int) -> np.ndarray:
+    def _counts(self, xp: ModuleType, axis: int, size: int, windows: int, before: int, after: int) -> Array:
         """How many of its taps each window counts along one axis: (windows,)."""
-        first = np.arange(windows)[:, None] - before
-        taps = first + self.dilation[axis] * np.arange(self.kernel_size[axis])  # (windows, taps): places in the input
+        first = xp.arange(windows)[:, None] - before
+        taps = first + self.dilation[axis] * xp.arange(self.kernel_size[axis])  # (windows, taps): places in the input
         low, high = (-before, size + after) if self.count_include_pad else (0, size)
         return ((taps >= low) & (taps < high)).sum(axis=1)

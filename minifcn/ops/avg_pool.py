@@ -7,9 +7,8 @@ further (with ceil_mode the last window may hang over even that); `count_include
 zeros among them count too. PyTorch and Caffe agree on this; Caffe always counts the padding.
 """
 
+from types import ModuleType
 from typing import Any
-
-import numpy as np
 
 from ..kernels import array_module, kernels_for
 from .check import Array, check_array, check_gradient, wanted
@@ -38,8 +37,8 @@ def avg_pool2d(
     op = "avg_pool2d"
     check_array(op, "x", x, "N C H W")
     kernel, view = pool_windows(op, x.shape[2:], kernel_size, stride, padding, 1, ceil_mode)
-    counts = _pixel_counts(x.shape[2:], kernel, view, parse_padding(op, padding), count_include_pad)
-    divisor = array_module(x).asarray(counts, x.dtype)  # (OH, OW)
+    xp, sides = array_module(x), parse_padding(op, padding)
+    divisor = _pixel_counts(xp, x.shape[2:], kernel, view, sides, count_include_pad).astype(x.dtype)  # (OH, OW)
     oh, ow, sh, sw, ph, pw = view[:6]
     y = kernels_for(x).avg_pool2d(x, divisor, oh, ow, *kernel, sh, sw, ph, pw)  # (N, C, OH, OW)
     return y, (divisor, x.shape, kernel, (sh, sw, ph, pw))
@@ -55,20 +54,21 @@ def avg_pool2d_backward(gy: Array, cache: tuple, *, needs: tuple[bool, ...] | No
 
 
 def _pixel_counts(
-    input_size: tuple[int, int], kernel: tuple[int, int], view: Windows, sides: Padding, include_pad: bool,
-) -> np.ndarray:
-    """How many pixels each window counts: (OH, OW), rows times columns."""
-    rows = _axis_counts(input_size[0], kernel[0], view.oh, view.sh, sides.top, sides.bottom, include_pad)
-    cols = _axis_counts(input_size[1], kernel[1], view.ow, view.sw, sides.left, sides.right, include_pad)
-    return np.outer(rows, cols)
+    xp: ModuleType, input_size: tuple[int, int], kernel: tuple[int, int], view: Windows, sides: Padding,
+    include_pad: bool,
+) -> Array:
+    """How many pixels each window counts: (OH, OW), rows times columns. Counted where x is, not copied there."""
+    rows = _axis_counts(xp, input_size[0], kernel[0], view.oh, view.sh, sides.top, sides.bottom, include_pad)
+    cols = _axis_counts(xp, input_size[1], kernel[1], view.ow, view.sw, sides.left, sides.right, include_pad)
+    return xp.outer(rows, cols)
 
 
 def _axis_counts(
-    size: int, kernel_size: int, count: int, stride: int, before: int, after: int, include_pad: bool,
-) -> np.ndarray:
+    xp: ModuleType, size: int, kernel_size: int, count: int, stride: int, before: int, after: int, include_pad: bool,
+) -> Array:
     """The same along one axis, where window p begins at p*stride - before: (count,)."""
-    first = np.arange(count) * stride - before
-    last = np.minimum(first + kernel_size, size + after)  # not included
+    first = xp.arange(count) * stride - before
+    last = xp.minimum(first + kernel_size, size + after)  # not included
     if not include_pad:
-        first, last = np.maximum(first, 0), np.minimum(last, size)
+        first, last = xp.maximum(first, 0), xp.minimum(last, size)
     return last - first

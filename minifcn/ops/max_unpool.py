@@ -9,6 +9,8 @@ its gradient exact; peers overwrite instead, and which value survives depends on
 
 from typing import Any
 
+import numpy as np
+
 from ..kernels import array_module, kernels_for
 from .check import Array, check_array, check_gradient, wanted
 from .geometry import pair
@@ -64,8 +66,7 @@ def _check_bounds(op: str, indices: Array, h: int, w: int) -> None:
     unsigned = indices.view(f"u{indices.itemsize}")  # a negative index becomes a huge one: one look at the largest
     if indices.size and int(unsigned.max()) >= h * w:
         at = int((unsigned >= h * w).argmax())  # the first in memory order
-        place = array_module(indices).unravel_index(at, indices.shape)
-        n, c, p, q = (int(axis) for axis in place)
+        n, c, p, q = (int(axis) for axis in np.unravel_index(at, indices.shape))
         raise ValueError(f"{op}: expected indices from 0 to {h * w - 1}, inside a plane of {h}x{w}, "
                          f"got {int(indices[n, c, p, q])} at {(n, c, p, q)}. Pass the size of the pooling's input as "
                          f"output_size; indices of another library need convert_indices.")

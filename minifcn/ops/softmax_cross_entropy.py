@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import numbers_of
 from ..kernels import array_module, kernels_for
 from .check import Array, check_alike, check_array, wanted
 
@@ -53,13 +54,20 @@ def softmax_cross_entropy(
     if weight is not None and weight.shape != (classes,):
         raise ValueError(f"{op}: expected weight of shape ({classes},), one number for each class of x, "
                          f"got {weight.shape}. Give as many class weights as the network has classes.")
-    if pixel_weight is not None:
-        _check_pixel_weight(op, x, pixel_weight)
-    labels = _checked_labels(op, target, classes, ignore_index)  # (N, H, W) int32
     xp = array_module(x)
+    labels, wrong = _labels(target, classes, ignore_index)  # (N, H, W) int32, (N, H, W)
+    odd = _odd_weights(op, x, pixel_weight)  # (N, H, W), or False
+    if xp is np:
+        _refuse(op, wrong, odd, target, pixel_weight, classes, ignore_index)
+    else:  # it takes long to ask a GPU, so that is done below, once; till then a wrong label may not be looked up
+        labels = xp.where(wrong, int(ignore_index), labels).astype(np.int32, copy=False)
     weight = xp.ones(classes, x.dtype) if weight is None else weight
     parts = kernels_for(x).softmax_cross_entropy(x, labels, weight, pixel_weight, int(ignore_index))
     total, weight_total, valid, log_sum_exp = parts
+    if xp is not np:
+        *any_bad, valid, weight_total = numbers_of(wrong.any(), odd if odd is False else odd.any(), valid, weight_total)
+        if any(any_bad):
+            _refuse(op, wrong, odd, target, pixel_weight, classes, ignore_index)
     divisor = _divisor(op, reduction, x.shape[0], int(valid), weight_total, labels.size)
     y = xp.asarray(total / divisor, dtype=x.dtype)
     return y, (x, labels, weight, pixel_weight, log_sum_exp, int(ignore_index), divisor)
@@ -111,33 +119,46 @@ def _check_target(op: str, x: Array, target: Any) -> None:
                          f"Leave out empty batches.")
 
 
-def _check_pixel_weight(op: str, x: Array, pixel_weight: Array) -> None:
+def _odd_weights(op: str, x: Array, pixel_weight: Array | None) -> Any:
+    """Where a pixel weight is no number that a pixel can count, (N, H, W); False without pixel weights."""
+    if pixel_weight is None:
+        return False
     expected = (x.shape[0], *x.shape[2:])
     if pixel_weight.shape != expected:
         raise ValueError(f"{op}: expected pixel_weight of shape {expected}, one number for each pixel of x {x.shape}, "
                          f"got {pixel_weight.shape}. Crop or resize it as the labels.")
-    wrong = ~((pixel_weight >= 0) & (pixel_weight < np.inf))  # NaN is in neither
-    if bool(wrong.any()):
-        n, row, column = (int(i) for i in np.unravel_index(int(wrong.argmax()), expected))
-        raise ValueError(f"{op}: expected pixel_weight finite and 0 or more, got {float(pixel_weight[n, row, column])} "
-                         f"at image {n}, row {row}, column {column}. Look at how the weight map was made; 0 leaves a "
-                         f"pixel out.")
+    return ~((pixel_weight >= 0) & (pixel_weight < np.inf))  # NaN is in neither
 
 
-def _checked_labels(op: str, target: Array, classes: int, ignore_index: int) -> Array:
-    """The labels as int32, the one dtype that kernels know. Looked at here, because a GPU would only crash later."""
+def _labels(target: Array, classes: int, ignore_index: int) -> tuple[Array, Array]:
+    """The labels as int32, the one dtype that kernels know, and which of them are wrong: both (N, H, W)."""
     labels = target.astype(np.int32)
     # A dtype that int32 cannot hold may have wrapped around into a legal label: then the given numbers are compared.
     exact = labels if np.can_cast(target.dtype, np.int32) else target.astype(np.int64, copy=False)
     unsigned = exact.view(f"u{exact.itemsize}")  # a negative number becomes a huge one: one comparison less
-    wrong = (unsigned >= classes) & (exact != ignore_index)
+    return labels, (unsigned >= classes) & (exact != ignore_index)
+
+
+def _refuse(
+    op: str, wrong: Array, odd: Any, target: Array, pixel_weight: Array | None, classes: int, ignore_index: int,
+) -> None:
+    """Raise ValueError for the first pixel weight in `odd` or label in `wrong`, if there is one."""
+    if pixel_weight is not None and bool(odd.any()):
+        n, row, column = _first(odd)
+        raise ValueError(f"{op}: expected pixel_weight finite and 0 or more, got {float(pixel_weight[n, row, column])} "
+                         f"at image {n}, row {row}, column {column}. Look at how the weight map was made; 0 leaves a "
+                         f"pixel out.")
     if bool(wrong.any()):
-        n, row, column = (int(i) for i in np.unravel_index(int(wrong.argmax()), labels.shape))
+        n, row, column = _first(wrong)
         value = int(target[n, row, column])
         raise ValueError(f"{op}: expected labels 0..{classes - 1} (x has {classes} classes) or ignore_index "
                          f"{ignore_index}, got {value} at image {n}, row {row}, column {column}. Give the network more "
                          f"classes, correct the mask, or set ignore_index={value} if it marks void pixels.")
-    return labels
+
+
+def _first(where: Array) -> tuple[int, ...]:
+    """The place of the first True."""
+    return tuple(int(i) for i in np.unravel_index(int(where.argmax()), where.shape))
 
 
 def _divisor(op: str, reduction: str, images: int, valid: int, weight_total: Any, pixels: int) -> float:
