@@ -8,12 +8,15 @@ It is for trust and for learning, not for speed. Beside what the kernel computes
 - the types of the arguments that the launcher passes, which a GPU would read as whatever the kernel expects;
 - barriers and shuffles that only a part of a block comes to;
 - what a kernel writes outside its arrays, and, by NaN, what it reads there: the arrays are copied to a memory of their
-  own, as to a GPU's, with a margin around each.
+  own, as to a GPU's, with a margin around each;
+- shared memory that is read before it is written, by NaN too;
+- indices outside of a shared array, integers that overflow, `float4` pointers that are not aligned.
 
 MINIFCN_EMULATOR=thread builds for ThreadSanitizer, which sees two threads at one address. Its library must be loaded
 before Python: `minifcn.kernels.cuda.races` does that.
 """
 
+import concurrent.futures
 import ctypes
 import functools
 import hashlib
@@ -21,6 +24,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -31,80 +35,128 @@ from ._program import FOLDER, is_array
 
 MOST_THREADS = 64  # of a block: two warps
 MARGIN = 4096  # bytes around each array
-OPTIONS = ("-std=c++20", "-O1", "-g", "-fPIC", "-pthread", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas",
-           "-Wno-sign-compare")  # a GPU's thread numbers are unsigned, sizes are not
+ALIGNED = 16  # bytes: an array that begins at such an address on the processor does so in the memory of the emulator
+FAULTS = "bounds,alignment,signed-integer-overflow,integer-divide-by-zero,shift,float-cast-overflow"
+OPTIONS = ("-std=c++20", "-O1", "-g", "-fPIC", "-pthread", "-fvisibility=hidden", "-ffp-contract=off",
+           "-Wall", "-Wextra", "-Wno-unknown-pragmas", "-Wno-sign-compare")  # a GPU's thread numbers are unsigned
+CHECKED = (f"-fsanitize={FAULTS}", "-fno-sanitize-recover=all")
+# Bits that no kernel is likely to write: for floats a NaN that any arithmetic turns into another one ("signalling").
+STRANGE = {"float32": 0xFFBFFFFF, "float64": 0xFFF7FFFFFFFFFFFF}
 
 
 def launch(program: Any, kernel: str, grid: tuple, threads: int, values: list[Any], defines: tuple[str, ...]) -> None:
-    """Run a kernel of a `Program` to its end. Raises RuntimeError for what is named above."""
-    library = _library(program, defines)
-    _check_types(program.name, kernel, getattr(library, f"types_{kernel}")().decode().split(), values)
-    memory = [_Memory(value) if is_array(value) else None for value in values]
-    given = [ctypes.c_void_p(m.address) if m else _number(value) for m, value in zip(memory, values, strict=True)]
-    addresses = (ctypes.c_void_p * len(given))(*(ctypes.addressof(one) for one in given))
-    wrong = getattr(library, f"launch_{kernel}")(
-        (ctypes.c_uint * 3)(*grid), (ctypes.c_uint * 3)(threads, 1, 1), program.meets, addresses)
-    if wrong:
-        raise RuntimeError(f"{program.name}.cu: expected {kernel} to keep its blocks together, got: {wrong.decode()}")
-    for number, one in enumerate(memory):
-        if one:
-            one.back(f"{program.name}.cu: expected {kernel} to write inside its arrays, got writes outside of argument "
-                     f"{number}, of shape {values[number].shape}")
+    """Run a kernel of a `Program` to its end. Raises RuntimeError for what is named above, TypeError for the types."""
+    libraries = _libraries(program, defines)
+    _check_types(program.name, kernel, getattr(libraries[0], f"types_{kernel}")().decode().split(), values)
+    memory = _memory(program.name, values)
+    numbers = [_given(value, memory) for value in values]
+    addresses = (ctypes.c_void_p * len(numbers))(*(number.ctypes.data for number in numbers))
+
+    def run(colour: int, library: Any) -> bytes | None:
+        return getattr(library, f"launch_{kernel}")(
+            (ctypes.c_uint * 3)(*grid), (ctypes.c_uint * 3)(threads, 1, 1), program.meets, colour, addresses)
+
+    for wrong in _at_once(run, libraries):
+        if wrong:
+            raise RuntimeError(f"{program.name}.cu: expected {kernel} to come to its end, got {wrong.decode()}.")
+    for one in memory.values():
+        one.back(f"{program.name}.cu: expected {kernel} to write inside its arrays, got writes outside of")
+
+
+def _at_once(run: Any, libraries: tuple) -> list[Any]:
+    """The whole launch by one library; or by two, at the same time, the white blocks and the black ones."""
+    if len(libraries) == 1:
+        return [run(0, libraries[0])]
+    with concurrent.futures.ThreadPoolExecutor(len(libraries)) as pool:
+        return list(pool.map(run, (1, 2), libraries))
 
 
 class _Memory:
-    """A copy of an array with a margin on both sides, full of NaN (or -1), as the emulated GPU's memory."""
+    """A copy of an array with a margin on both sides, as in the memory of a GPU."""
 
-    def __init__(self, array: np.ndarray) -> None:
-        self.array = array
-        self.bytes = np.full(array.nbytes + 2 * MARGIN, 0xFF, np.uint8)
-        self.inside = self.bytes[MARGIN : MARGIN + array.nbytes]
-        self.inside[:] = array.reshape(-1).view(np.uint8)
+    def __init__(self, array: np.ndarray, number: int) -> None:
+        self.array, self.number = array, number
+        bits = np.dtype(f"u{array.itemsize}")
+        most = STRANGE.get(array.dtype.name, np.iinfo(bits).max)
+        self.strange = bits.type(most - number)  # another for each argument: a number that one took from another shows
+        self.start = (MARGIN + array.ctypes.data % ALIGNED) // array.itemsize
+        self.all = np.full(self.start + array.size + MARGIN // array.itemsize, self.strange, bits)
+        self.there = array.reshape(-1).view(bits)
+        self.inside = self.all[self.start : self.start + array.size]
+        self.inside[:] = self.there
         self.address = self.inside.ctypes.data
 
     def back(self, complaint: str) -> None:
         """Copy to the array what has changed. Raises RuntimeError if the margin has."""
-        if not (self.bytes[:MARGIN] == 0xFF).all() or not (self.bytes[-MARGIN:] == 0xFF).all():
-            raise RuntimeError(complaint)
-        there = self.array.reshape(-1).view(np.uint8)
-        if not np.array_equal(there, self.inside):
-            there[:] = self.inside
+        around = (self.all[: self.start], self.all[self.start + self.array.size :])
+        if any((margin != self.strange).any() for margin in around):
+            raise RuntimeError(f"{complaint} argument {self.number}, of shape {self.array.shape}.")
+        if not np.array_equal(self.there, self.inside):
+            self.there[:] = self.inside
 
 
-def _number(value: Any) -> Any:
-    kind = {"i4": ctypes.c_int, "i8": ctypes.c_longlong, "f4": ctypes.c_float, "f8": ctypes.c_double}
-    return kind[value.dtype.str[1:]](value.item())
+def _memory(who: str, values: list[Any]) -> dict[tuple, _Memory]:
+    """A memory for each array: one, if a launcher passes the same array twice."""
+    arrays = [(number, value) for number, value in enumerate(values) if is_array(value)]
+    for number, one in arrays:
+        for _, other in arrays[:number]:
+            if _place(one) != _place(other) and np.may_share_memory(one, other):
+                raise ValueError(f"{who}: expected arrays that are the same or apart, got two that overlap. "
+                                 f"The launcher has to copy one of them.")
+    memory: dict[tuple, _Memory] = {}
+    for number, array in arrays:
+        if _place(array) not in memory:
+            memory[_place(array)] = _Memory(array, number)
+    return memory
+
+
+def _place(array: np.ndarray) -> tuple[int, int]:
+    return array.ctypes.data, array.nbytes
+
+
+def _given(value: Any, memory: dict[tuple, _Memory]) -> np.ndarray:
+    """A kernel's argument, as an array of that one number or address."""
+    if value is None:
+        return np.asarray(np.uintp(0))
+    return np.asarray(np.uintp(memory[_place(value)].address) if is_array(value) else value)
 
 
 def _check_types(who: str, kernel: str, expected: list[str], values: list[Any]) -> None:
     """The kernel's parameters are what the launcher passes."""
-    got = ["*" * is_array(v) + v.dtype.str[1:].replace("b", "u") for v in values]
+    got = ["null" if v is None else "*" * is_array(v) + v.dtype.str[1:].replace("b", "u") for v in values]
     fits = len(got) == len(expected) and all(
-        a == b or (b == "i8" and isinstance(v, np.intp) and v == 0 and a.startswith("*"))  # a null pointer
-        for a, b, v in zip(expected, got, values, strict=True))
+        a == b or (b == "null" and a.startswith("*")) for a, b in zip(expected, got, strict=True))
     if not fits:
         raise TypeError(f"{who}.cu: expected the arguments of {kernel} to be {' '.join(expected)}, got {' '.join(got)} "
                         f"(* an array, f float, i int, u unsigned, then bytes). Change the launcher or the kernel.")
 
 
 @functools.cache
-def _library(program: Any, defines: tuple[str, ...]) -> ctypes.CDLL:
-    """The compiled file, from the disk if it was compiled before."""
+def _libraries(program: Any, defines: tuple[str, ...]) -> tuple[ctypes.CDLL, ...]:
+    """The compiled file. For ThreadSanitizer two copies of it, each with a shared memory of its own."""
+    names = ("white.so", "black.so") if _sanitizer() else ("so",)
+    return tuple(_library(program, defines, f"{program.name}.{name}") for name in names)
+
+
+def _library(program: Any, defines: tuple[str, ...], name: str) -> ctypes.CDLL:
     exports = "".join(f"EMULATED({kernel})\n" for kernel in program.kernels)
-    path = _built(f"{program.name}.so", program.text, (
-        *_sanitizer(), *defines, "-shared", f"-I{FOLDER}", "-include", str(FOLDER / "emulator.h"), "-x", "c++", "-",
-        "-x", "none", str(_machine()),
-    ), f'#include "{program.path}"\n{exports}')
+    # A namespace without a name: no function or shared array of it is taken for that of another library.
+    source = f'namespace {{\n#include "{program.path}"\n}}\n{exports}'
+    path = _built(name, program.text, (
+        *_sanitizer(), *CHECKED, *defines, "-shared", f"-I{FOLDER}", "-include", str(FOLDER / "emulator.h"),
+        "-x", "c++", "-", "-x", "none", str(_machine()),
+    ), source)
     library = ctypes.CDLL(str(path))
     for kernel in program.kernels:
-        for name in (f"types_{kernel}", f"launch_{kernel}"):
-            getattr(library, name).restype = ctypes.c_char_p
+        for function in (f"types_{kernel}", f"launch_{kernel}"):
+            getattr(library, function).restype = ctypes.c_char_p
     return library
 
 
 def _machine() -> Path:
     """emulator.cpp, compiled."""
-    return _built("emulator.o", "", (*_sanitizer(), "-c", str(FOLDER / "emulator.cpp")))
+    races = ("-DRACES",) if _sanitizer() else ()
+    return _built("emulator.o", "", (*races, "-c", str(FOLDER / "emulator.cpp")))
 
 
 def _sanitizer() -> tuple[str, ...]:
@@ -115,9 +167,9 @@ def _sanitizer() -> tuple[str, ...]:
 
 
 def _built(name: str, text: str, options: tuple[str, ...], source: str = "") -> Path:
-    """A file that g++ makes, or made before from the same text with the same options."""
-    digest = hashlib.sha256("\n".join((_emulator_hash(), text, *OPTIONS, *options, source)).encode()).hexdigest()[:16]
-    path = cache_folder("emulator") / f"{digest}-{name}"
+    """A file that g++ makes, or made before from the same text with the same options. What it warns of is a warning."""
+    digest = hashlib.sha256("\n".join((_emulator_hash(), name, text, *OPTIONS, *options, source)).encode())
+    path = cache_folder("emulator") / f"{digest.hexdigest()[:16]}-{name}"
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:  # whole or not at all
             made = Path(folder) / name
@@ -125,6 +177,8 @@ def _built(name: str, text: str, options: tuple[str, ...], source: str = "") -> 
                                   capture_output=True, check=False)
             if done.returncode:
                 raise RuntimeError(f"{name}: expected {compiler()} to compile it, got\n{done.stderr}")
+            if done.stderr:
+                warnings.warn(f"{name}: {compiler()} says\n{done.stderr}", stacklevel=2)
             os.replace(made, path)
     return path
 

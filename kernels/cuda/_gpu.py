@@ -4,15 +4,23 @@ import functools
 import importlib
 from typing import Any
 
+import numpy as np
+
 MOST_THREADS = 256
 
 
 def launch(program: Any, kernel: str, grid: tuple, threads: int, values: list[Any], defines: tuple[str, ...]) -> None:
     """Queue a kernel of a `Program` on the current stream: it returns before the kernel has run."""
-    _module(program, defines).get_function(kernel)(grid, (threads, 1, 1), tuple(values))
+    given = tuple(np.intp(0) if value is None else value for value in values)  # a null pointer
+    _module(program, defines).get_function(kernel)(grid, (threads, 1, 1), given)
+
+
+def options(defines: tuple[str, ...]) -> tuple[str, ...]:
+    """What NVRTC is told; CuPy adds the card's architecture."""
+    return ("-std=c++17", *defines)
 
 
 @functools.cache
 def _module(program: Any, defines: tuple[str, ...]) -> Any:
     cupy = importlib.import_module("cupy")
-    return cupy.RawModule(code=program.text, options=("-std=c++17", *defines))
+    return cupy.RawModule(code=program.text, options=options(defines))

@@ -7,12 +7,13 @@
 What the kernels of this folder agree on:
 
 - A file is compiled once for each dtype (REAL is float or double), and for each number of threads a block has (THREADS,
-  a power of two from 32 to 256; 64 on the emulator) and other constants that a launcher gives by name.
+  a power of two from 32 to 256; 64 on the emulator) and each set of further constants that its launcher declares.
 - Blocks are rows of threads. In the first direction there are at least as many threads as there is work, so a kernel
   begins with a comparison, or strides over the rest. In the second and third there are at most 65535 blocks, CUDA's
   bound, and a kernel strides: `for (int plane = blockIdx.y; plane < planes; plane += gridDim.y)`.
-- A Python int is an `int` and a Python float a REAL; `np.int64` is a `long long`; None is a null pointer. Offsets into
-  arrays are computed in `long long`, because a batch may have more than 2**31 numbers.
+- A Python int is an `int` and a Python float a REAL; NumPy's numbers are what they are (`np.int64` a `long long`,
+  `np.float64` a `double`); None is a null pointer. Offsets into arrays are computed in `long long`, because a batch may
+  have more than 2**31 numbers.
 - Arrays are contiguous: `contiguous(x)` sees to it.
 """
 
@@ -32,9 +33,10 @@ REALS = {"float32": "float", "float64": "double"}
 
 
 class Program:
-    """A .cu file of this folder.
+    """A .cu file, with the sets of constants that it is launched with: Program("conv", {"TAPS": 1}, {"TAPS": 9}).
 
     Attributes:
+        constants: those sets, declared so that each can be compiled before anybody needs it; one empty set, if none is.
         name: of the file, without its ending.
         text: what it says, its headers put in: a compiler needs no folder, and who keeps machine code by a hash of the
             text sees a header change.
@@ -42,8 +44,8 @@ class Program:
         meets: whether threads of a block share anything or wait for each other.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name, self.path = name, FOLDER / f"{name}.cu"
+    def __init__(self, name: str, *constants: dict[str, int], folder: Path = FOLDER) -> None:
+        self.name, self.path, self.constants = name, folder / f"{name}.cu", constants or ({},)
 
     @functools.cached_property
     def text(self) -> str:
@@ -51,7 +53,7 @@ class Program:
 
     @functools.cached_property
     def kernels(self) -> tuple[str, ...]:
-        return tuple(re.findall(r'extern "C" __global__ void (?:__launch_bounds__\(\w+\) )?(\w+)\(', self.text))
+        return tuple(re.findall(r'__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s+)?(\w+)\(', self.text))
 
     @functools.cached_property
     def meets(self) -> bool:
@@ -60,12 +62,16 @@ class Program:
     def run(self, kernel: str, work: Any, *arguments: Any, threads: int = 256, **constants: int) -> None:
         """Launch a kernel on `work` threads, or (threads, blocks) or (threads, blocks, blocks); none if there is none.
 
-        Raises ValueError for an array that is not contiguous, OverflowError for a number that is no `int`.
+        Raises ValueError for constants that were not declared and for an array that is not contiguous, OverflowError
+        for a number that is no `int`.
         """
-        wide, *deep = work if isinstance(work, tuple) else (work,)
+        if constants not in self.constants:
+            raise ValueError(f"{self.name}: expected constants that Program declares, {self.constants}, got "
+                             f"{constants}. Declare these too: the tests compile what is declared for every GPU.")
+        wide, *deep = (int(size) for size in (work if isinstance(work, tuple) else (work,)))
         if not wide or not all(deep):
             return
-        array = next(a for a in arguments if is_array(a) and a.dtype.name in REALS)
+        array = _first_real(self.name, arguments)
         machine = _machine(array_module(array))
         threads = _threads(wide, min(threads, machine.MOST_THREADS), machine.MOST_THREADS)
         grid = (-(-wide // threads), *(min(blocks, MOST_BLOCKS) for blocks in deep), 1, 1)[:3]
@@ -98,6 +104,15 @@ def is_array(value: Any) -> bool:
     return hasattr(value, "dtype") and not isinstance(value, np.generic)
 
 
+def _first_real(who: str, arguments: tuple) -> Any:
+    """What decides REAL, and where the launch runs."""
+    for argument in arguments:
+        if is_array(argument) and argument.dtype.name in REALS:
+            return argument
+    raise TypeError(f"{who}: expected an array of float32 or float64 among the arguments, got none. "
+                    f"A kernel of integers alone needs one too: it decides what REAL is.")
+
+
 def _machine(xp: ModuleType) -> ModuleType:
     if xp is np:
         from . import _emulator as machine
@@ -114,9 +129,9 @@ def _threads(wide: int, asked: int, most: int) -> int:
 
 
 def _value(who: str, argument: Any, dtype: Any) -> Any:
-    """An argument as the kernel's parameter has it: a contiguous array, or a number of NumPy's of the right size."""
-    if argument is None:
-        return np.intp(0)
+    """An argument as the kernel's parameter has it: None, an array, or a number of NumPy's of the right size."""
+    if argument is None or isinstance(argument, np.generic):  # before float: NumPy's doubles are Python's too
+        return argument
     if isinstance(argument, (bool, int)):
         return np.int32(argument) if -(2**31) <= argument < 2**31 else _too_large(who, argument)
     if isinstance(argument, float):
@@ -139,6 +154,7 @@ def _with_headers(path: Path, seen: set[str]) -> str:
         if name in seen:
             return ""
         seen.add(name)
-        return _with_headers(path.parent / name, seen)
+        beside = path.parent / name
+        return _with_headers(beside if beside.exists() else FOLDER / name, seen)
 
     return re.sub(r'#include "(\w+\.h)"\n', put_in, path.read_text(encoding="utf-8").replace("#pragma once\n", ""))

@@ -1,63 +1,114 @@
 // The machine behind emulator.h: a block's threads as threads of the operating system, and where they meet.
 #include "emulator.h"
 
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
 
-namespace {
-struct Apart {};            // thrown in all threads of a block that has come apart
-constexpr int END = 0;      // the "line" of a thread that has come to the end of its kernel,
-constexpr int GIVEN = -1;   // of a lane that has laid down what it exchanges,
-constexpr int TAKEN = -2;   // and of one that has taken another's
+// What ThreadSanitizer is told (RACES is defined where it runs). It does not look into this file: the lock in here would
+// put every thread of a block in an order that a GPU knows nothing of. The only order is that of __syncthreads: what was
+// written before it is seen after it. A meeting has two marks in turn, because the fast may already leave word for
+// the next one while the slow have not yet heard of this one.
+#ifdef RACES
+extern "C" {
+void __tsan_acquire(void*);
+void __tsan_release(void*);
+void AnnotateIgnoreSyncBegin(const char*, int);
+void AnnotateIgnoreSyncEnd(const char*, int);
+}
+#else
+static void __tsan_acquire(void*) {}
+static void __tsan_release(void*) {}
+static void AnnotateIgnoreSyncBegin(const char*, int) {}
+static void AnnotateIgnoreSyncEnd(const char*, int) {}
+#endif
 
-// Where `count` threads wait for each other. All have to come to the same line.
+namespace {
+using emulator::Place;
+struct Stopped {};  // thrown in all threads of a block of which one has gone wrong
+
+// Where `count` threads wait for each other. All have to come to the same place in the source, and for the same thing.
 struct Meeting {
     explicit Meeting(int count) : count(count) {}
     const int count;
-    int arrived = 0, line = 0;
+    int arrived = 0;
+    const char* what = nullptr;
+    const char* file = nullptr;
+    unsigned line = 0;
     std::atomic<int> round = 0;
+    char marks[2];
+    bool expects(const char* w, Place& p) const { return what == w && line == p.line() && !std::strcmp(file, p.file_name()); }
 };
 
 struct Warp {
     Meeting meeting{emulator::WARP};
-    char values[emulator::WARP][8];
+    std::uint64_t values[emulator::WARP];
 };
 
-// The threads of a block. It comes apart if a thread comes to another line than those that wait there already, or if
+const char* const END = "the end of the kernel";
+const char* const BARRIER = "a barrier";
+const char* const GIVEN = "a shuffle";  // where a lane has laid down what it exchanges,
+const char* const TAKEN = "the end of a shuffle";  // and where it has taken another's
+
+// The threads of a block. It is stopped if a thread comes to another place than those that wait there already, or if
 // all wait and nobody is left to come: on a GPU a barrier that only a part of a block reaches is undefined, and hangs,
 // or lets that part through too early.
 class Block {
   public:
-    explicit Block(int threads) : all(threads), warps(threads / emulator::WARP) {
+    Block(int threads, char* shared, char* shared_end)
+        : all(threads), warps(threads / emulator::WARP), shared(shared), shared_end(shared_end) {
         for (auto& warp : warps) warp = std::make_unique<Warp>();
+        forget();
     }
-    void wait(Meeting& meeting, int line) {
+    void wait(Meeting& meeting, const char* what, Place& place) {
         const int now = meeting.round;
-        if (!arrive(meeting, line)) meeting.round.wait(now);  // until somebody begins the next round
-        if (apart) throw Apart();
+        char* mark = what == BARRIER || what == END ? &meeting.marks[now & 1] : nullptr;
+        if (mark) __tsan_release(mark);
+        AnnotateIgnoreSyncBegin(__FILE__, __LINE__);
+        if (!arrive(meeting, what, place)) meeting.round.wait(now);  // until somebody begins the next round
+        AnnotateIgnoreSyncEnd(__FILE__, __LINE__);
+        if (mark) __tsan_acquire(mark);
+        if (stopped) throw Stopped();
+    }
+    // The whole block ends here, for this reason: the first one counts.
+    [[noreturn]] void stop(const std::string& why) {
+        AnnotateIgnoreSyncBegin(__FILE__, __LINE__);
+        {
+            std::lock_guard<std::mutex> lock(mutex);
+            break_up(why);
+        }
+        AnnotateIgnoreSyncEnd(__FILE__, __LINE__);
+        throw Stopped();
     }
     Meeting all;
     std::vector<std::unique_ptr<Warp>> warps;
-    std::atomic<bool> apart = false;
+    std::atomic<bool> stopped = false;
+    std::string reason;
 
   private:
     // Whether nobody has to wait any more.
-    bool arrive(Meeting& meeting, int line) {
+    bool arrive(Meeting& meeting, const char* what, Place& place) {
         std::lock_guard<std::mutex> lock(mutex);
-        if (meeting.arrived++ == 0) meeting.line = line;
+        if (meeting.arrived++ == 0) meeting.what = what, meeting.file = place.file_name(), meeting.line = place.line();
         ++waiting;
-        if (line != meeting.line || (meeting.arrived < meeting.count && waiting == all.count)) break_up();
-        if (apart) return true;
+        if (!meeting.expects(what, place) || (meeting.arrived < meeting.count && waiting == all.count))
+            break_up(std::string("some threads came to ") + what + where(what, place) + " and others did not");
+        if (stopped) return true;
         if (meeting.arrived < meeting.count) return false;
         waiting -= meeting.count;
         meeting.arrived = 0;
+        if (what == END) forget();
         next_round(meeting);
         return true;
     }
-    void break_up() {
-        apart = true;
+    static std::string where(const char* what, Place& place) {
+        return what == END ? "" : " in line " + std::to_string(place.line());
+    }
+    void break_up(const std::string& why) {
+        if (!stopped) reason = why;
+        stopped = true;
         next_round(all);
         for (auto& warp : warps) next_round(warp->meeting);
     }
@@ -65,8 +116,12 @@ class Block {
         ++meeting.round;
         meeting.round.notify_all();
     }
+    void forget() {  // by hand: ThreadSanitizer watches memset
+        for (volatile char* at = shared; at < shared_end; ++at) *at = char(0xFF);  // NaN, or -1
+    }
     int waiting = 0;  // at whichever meeting
     std::mutex mutex;
+    char *const shared, *const shared_end;
 };
 
 thread_local Block* block;
@@ -77,18 +132,24 @@ std::mutex one_launch;    // shared memory is one buffer
 namespace emulator {
 int lane() { return thread % WARP; }
 
-void meet_block(int line) { block->wait(block->all, line); }
+void meet_block(Place& place) { block->wait(block->all, BARRIER, place); }
 
-void exchange(const void* mine, void* other, int size, int from) {
+void exchange(const void* mine, void* other, int size, int from, unsigned mask, Place& place) {
+    if (mask != 0xFFFFFFFFu)
+        block->stop("a shuffle in line " + std::to_string(place.line()) + " whose mask does not name all 32 lanes");
     Warp& warp = *block->warps[thread / WARP];
-    std::memcpy(warp.values[lane()], mine, size);
-    block->wait(warp.meeting, GIVEN);
-    std::memcpy(other, warp.values[from], size);
-    block->wait(warp.meeting, TAKEN);  // before anybody lays down the next value over this one
+    __builtin_memcpy(&warp.values[lane()], mine, size);
+    block->wait(warp.meeting, GIVEN, place);
+    __builtin_memcpy(other, &warp.values[from], size);
+    block->wait(warp.meeting, TAKEN, place);  // before anybody lays down the next value over this one
 }
 
+// The blocks lie like the squares of a chessboard. Of colour 1 are the white ones, of colour 2 the black ones, of colour 0
+// all: for ThreadSanitizer the two colours are launched at the same time, each with a shared memory of its own.
+static bool of_colour(int colour, const dim3& at) { return !colour || (at.x + at.y + at.z) % 2 == unsigned(colour - 1); }
+
 // All blocks, lived through by one thread of each.
-static void live(Block& shared, unsigned number, const unsigned* grid, const unsigned* size, bool meets,
+static void live(Block& shared, unsigned number, const unsigned* grid, const unsigned* size, bool meets, int colour,
                  const std::function<void()>& kernel) {
     block = &shared;
     thread = number;
@@ -97,24 +158,49 @@ static void live(Block& shared, unsigned number, const unsigned* grid, const uns
     threadIdx = {number % size[0], number / size[0] % size[1], number / size[0] / size[1]};
     const unsigned long long blocks = 1ull * grid[0] * grid[1] * grid[2];
     try {
-        for (unsigned long long at = 0; at < blocks; ++at) {
+        for (unsigned long long at = 0; at < blocks && !shared.stopped; ++at) {
             blockIdx = {unsigned(at % grid[0]), unsigned(at / grid[0] % grid[1]), unsigned(at / grid[0] / grid[1])};
+            if (!of_colour(colour, blockIdx)) continue;
             kernel();
-            if (meets) meet_block(END);
+            if (meets) shared.wait(shared.all, END, Place::current());
         }
-    } catch (const Apart&) {
+    } catch (const Stopped&) {
     }
 }
 
 // Returns what went wrong, or a null pointer. Without `meets` no block shares anything, and no thread waits.
-const char* run(const unsigned* grid, const unsigned* size, bool meets, const std::function<void()>& kernel) {
+const char* run(const unsigned* grid, const unsigned* size, bool meets, int colour,
+                const std::function<void()>& kernel, char* memory, char* memory_end) {
     std::lock_guard<std::mutex> lock(one_launch);
     const unsigned threads = size[0] * size[1] * size[2];
-    Block shared(threads);
+    Block shared(threads, memory, memory_end);
     std::vector<std::thread> lives;
     for (unsigned number = 0; number < threads; ++number)
-        lives.emplace_back([&, number] { live(shared, number, grid, size, meets, kernel); });
+        lives.emplace_back([&, number] { live(shared, number, grid, size, meets, colour, kernel); });
     for (auto& one : lives) one.join();
-    return shared.apart ? "some threads came to a barrier or shuffle that others did not come to" : nullptr;
+    static thread_local std::string reason;  // read by who launched, before the next launch
+    reason = shared.reason;
+    return shared.stopped ? reason.c_str() : nullptr;
 }
 }  // namespace emulator
+
+// What g++ calls where a kernel does what C++ and CUDA leave undefined (-fsanitize=...): the place comes first.
+namespace {
+struct Fault {
+    const char* file;
+    std::uint32_t line, column;
+};
+[[noreturn]] void fault(const Fault* at, const char* what) {
+    block->stop(std::string(what) + " in line " + std::to_string(at->line));
+}
+}  // namespace
+#define FAULT(name, what) extern "C" void __ubsan_handle_##name##_abort(Fault* at) { fault(at, what); }
+FAULT(out_of_bounds, "an index outside of an array")
+FAULT(type_mismatch_v1, "a pointer that is not aligned")
+FAULT(add_overflow, "a sum that is no int")
+FAULT(sub_overflow, "a difference that is no int")
+FAULT(mul_overflow, "a product that is no int")
+FAULT(negate_overflow, "a number whose negative is no int")
+FAULT(divrem_overflow, "a division by zero")
+FAULT(shift_out_of_bounds, "a shift by too much")
+FAULT(float_cast_overflow, "a number that fits no int")

@@ -4,13 +4,14 @@
 //
 // Each CUDA thread of a block is a thread of the operating system, and the blocks come one after the other. So a kernel
 // can be stepped through with gdb, ThreadSanitizer sees its races, and no GPU is needed. What a kernel may use is what
-// stands here: shared memory, __syncthreads, shuffles within a warp, float4 and atomics on integers. The machine behind
-// these words, threads and barriers, is in emulator.cpp.
+// stands here: shared memory, __syncthreads, shuffles within a whole warp, float4 and atomics on integers. The machine
+// behind these words, threads and barriers, is in emulator.cpp.
 #pragma once
 #include <atomic>
 #include <cmath>
 #include <cstring>
 #include <functional>
+#include <source_location>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -20,10 +21,13 @@
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 #define __constant__ static const
-#define __shared__ static  // one buffer: no two blocks run at a time
+// One buffer: no two blocks run at a time. All of them lie together, so that the machine can overwrite them between two
+// blocks: a GPU's shared memory begins with whatever was there before.
+#define __shared__ static __attribute__((section("shared_memory")))
+extern "C" char __start_shared_memory[] __attribute__((weak)), __stop_shared_memory[] __attribute__((weak));
 
 struct dim3 { unsigned x, y, z; };
-struct float4 { float x, y, z, w; };
+struct alignas(16) float4 { float x, y, z, w; };  // a cast pointer has to be aligned
 inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 
 inline thread_local dim3 threadIdx, blockIdx;
@@ -31,33 +35,50 @@ inline thread_local dim3 blockDim, gridDim;
 
 using std::exp, std::log, std::sqrt, std::pow, std::fabs, std::floor, std::fma;
 inline float rsqrtf(float x) { return 1 / std::sqrt(x); }
-template <class T> T max(T a, T b) { return a < b ? b : a; }
-template <class T> T min(T a, T b) { return b < a ? b : a; }
+// Of a number and a NaN, CUDA takes the number: a pass that lets NaN through has to compare by itself.
+template <class T> T max(T a, T b) {
+    if constexpr (std::is_floating_point_v<T>) return std::fmax(a, b);
+    return a < b ? b : a;
+}
+template <class T> T min(T a, T b) {
+    if constexpr (std::is_floating_point_v<T>) return std::fmin(a, b);
+    return b < a ? b : a;
+}
 
 namespace emulator {
 constexpr int WARP = 32;
-void meet_block(int line);                                // all threads of the block wait here for each other
-void exchange(const void* mine, void* other, int size, int from);  // with another lane of the warp
+using Place = const std::source_location;  // in the .cu file: all threads that meet have to come to the same one
+void meet_block(Place& place = Place::current());                     // all threads of the block wait for each other
+void exchange(const void* mine, void* other, int size, int from, unsigned mask, Place& place);  // within a warp
 int lane();
-const char* run(const unsigned* grid, const unsigned* block, bool meets, const std::function<void()>& kernel);
-template <class T> T from_lane(T value, int from) {
-    static_assert(sizeof(T) <= 8, "a shuffle moves 4 or 8 bytes");
+const char* run(const unsigned* grid, const unsigned* block, bool meets, int colour,
+                const std::function<void()>& kernel, char* shared, char* shared_end);
+template <class T> T from_lane(T value, int from, unsigned mask, Place& place) {
+    static_assert(sizeof(T) == 4 || sizeof(T) == 8, "a shuffle moves 4 or 8 bytes");
     T other;
-    exchange(&value, &other, sizeof(T), from);
+    exchange(&value, &other, sizeof(T), from >= 0 && from < WARP ? from : lane(), mask, place);
     return other;
 }
 }  // namespace emulator
 
-#define __syncthreads() emulator::meet_block(__LINE__)
+inline void __syncthreads(emulator::Place& place = emulator::Place::current()) { emulator::meet_block(place); }
 
-// A lane that would read beyond its warp reads itself, as on a GPU. The mask must name all 32 lanes.
-template <class T> T __shfl_sync(unsigned, T value, int from) { return emulator::from_lane(value, from % 32); }
-template <class T> T __shfl_down_sync(unsigned, T value, unsigned by) {
-    int from = emulator::lane() + by;
-    return emulator::from_lane(value, from < emulator::WARP ? from : emulator::lane());
+// A lane that would read beyond its warp reads itself, as on a GPU. The mask must name all 32 lanes, and all must come. A
+// shuffle moves values and orders nothing in memory: what a lane writes there, others see after __syncthreads only.
+template <class T> T __shfl_sync(unsigned mask, T value, int from, emulator::Place& place = emulator::Place::current()) {
+    return emulator::from_lane(value, from & (emulator::WARP - 1), mask, place);
 }
-template <class T> T __shfl_xor_sync(unsigned, T value, int with) {
-    return emulator::from_lane(value, emulator::lane() ^ with);
+template <class T>
+T __shfl_up_sync(unsigned mask, T value, unsigned by, emulator::Place& place = emulator::Place::current()) {
+    return emulator::from_lane(value, emulator::lane() - int(by), mask, place);
+}
+template <class T>
+T __shfl_down_sync(unsigned mask, T value, unsigned by, emulator::Place& place = emulator::Place::current()) {
+    return emulator::from_lane(value, emulator::lane() + int(by), mask, place);
+}
+template <class T>
+T __shfl_xor_sync(unsigned mask, T value, int with, emulator::Place& place = emulator::Place::current()) {
+    return emulator::from_lane(value, emulator::lane() ^ with, mask, place);
 }
 
 // Relaxed, as CUDA's are: an atomic orders nothing but itself.
@@ -104,13 +125,18 @@ void call(void (*kernel)(A...), void** values, std::index_sequence<I...>) {
     kernel(*static_cast<std::remove_cv_t<A>*>(values[I])...);
 }
 template <class... A>
-const char* launch(void (*kernel)(A...), const unsigned* grid, const unsigned* block, bool meets, void** values) {
-    return run(grid, block, meets, [=] { call(kernel, values, std::index_sequence_for<A...>()); });
+const char* launch(void (*kernel)(A...), const unsigned* grid, const unsigned* block, bool meets, int colour,
+                   void** values) {
+    auto body = [=] { call(kernel, values, std::index_sequence_for<A...>()); };
+    return run(grid, block, meets, colour, body, __start_shared_memory, __stop_shared_memory);
 }
 }  // namespace emulator
 
-#define EMULATED(kernel)                                                                                             \
-    extern "C" const char* types_##kernel() { return emulator::types(&kernel); }                                     \
-    extern "C" const char* launch_##kernel(const unsigned* grid, const unsigned* block, bool meets, void** values) { \
-        return emulator::launch(&kernel, grid, block, meets, values);                                                \
+#define EMULATED(kernel)                                                                                   \
+    extern "C" __attribute__((visibility("default"))) const char* types_##kernel() {                       \
+        return emulator::types(&kernel);                                                                   \
+    }                                                                                                      \
+    extern "C" __attribute__((visibility("default"))) const char* launch_##kernel(                         \
+        const unsigned* grid, const unsigned* block, bool meets, int colour, void** values) {              \
+        return emulator::launch(&kernel, grid, block, meets, colour, values);                              \
     }
