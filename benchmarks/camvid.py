@@ -1,7 +1,7 @@
 """The table of networks on CamVid: trains what is missing of it, scores it, and writes it into the README.
 
     python -m benchmarks.camvid --data ../shared/data/camvid
-    python -m benchmarks.camvid --data ../shared/data/camvid --rows unet
+    python -m benchmarks.camvid --data ../shared/data/camvid --rows unet-bn
 
 Each row is one recipe "camvid-hour-...", trained from scratch at half the pictures' size and scored on `val`, on the
 label files' own grid of 360x480. A row whose recipe has not changed since it was made is kept, so the table can be made

@@ -1,7 +1,7 @@
 """Solvers by name: the published ones, in the words of `minifcn.settings`, and some of our own for an hour on a laptop.
 
     Settings.for_data(**with_recipe("voc-fcn8s", {"data": "sbd:PATH"}))
-    Settings.for_data(**with_recipe("camvid-hour-unet", {"data": "camvid:PATH"}))
+    Settings.for_data(**with_recipe("camvid-hour-unet-bn", {"data": "camvid:PATH"}))
 
 FCN's authors add up the loss over the pixels of one image, so their gradients are some hundred thousand times those of
 a mean, and their learning rates as much smaller. `told` prints both. Momentum 0.99 stands in for a large batch: each
@@ -108,7 +108,7 @@ RECIPES: dict[str, Recipe] = {
     "camvid-segnet-basic": _segnet("segnet-basic", 0.1, 10_000),
     "camvid-bayesian-segnet": _segnet("bayesian-segnet", 0.001, 60_000, _VGG),
     "camvid-bayesian-segnet-basic": _segnet("bayesian-segnet-basic", 0.1, 10_000),
-    "camvid-hour-unet": _hour("unet", width=0.375, lr=1e-3, iterations=4000),
+    "camvid-hour-unet-bn": _hour("unet-bn", width=0.375, lr=1e-3, iterations=3000),
     "camvid-hour-segnet": _hour("segnet", width=0.25, lr=2e-3, iterations=4000),
     "camvid-hour-segnet-basic": _hour("segnet-basic", width=0.5, lr=2e-3, iterations=4000),
     "camvid-hour-enet": _hour("enet", width=1.0, lr=2e-3, iterations=4000, pad=True),

@@ -54,7 +54,7 @@ def test_segnets_as_published(name):
 
 
 def test_ours_are_told_apart():
-    name = "camvid-hour-unet"
+    name = "camvid-hour-unet-bn"
     settings = Settings.for_data(**with_recipe(name, {"data": "camvid:PATH"}))
     text = told(name, settings)
     assert f"recipe {name}: unet, width {settings.width:g}, adam, images a step: 4; " in text

@@ -90,6 +90,8 @@ MODELS: dict[str, Model] = {
     "bayesian-segnet-basic": Model(bayesian_segnet.bayesian_segnet_basic, "SegNet-Basic with dropout", _BAYESIAN),
     "unet": Model(unet.unet, "down and up again, with all skips; needs few images", _UNET, _EITHER,
                   size=unet.SIZE, least=unet.LEAST),
+    "unet-bn": Model(unet.unet_bn, "U-Net with batch normalisation, as most train it today", _UNET, _EITHER,
+                     size=unet.SIZE, least=unet.LEAST),
     "enet": Model(enet.enet, "for real time: bottlenecks on an eighth of the pixels", _ENET, size=512,
                   least=enet.MULTIPLE, starts_from="enet-encoder"),
     "enet-encoder": Model(enet.enet_encoder, "its encoder, trained first: scores every eighth pixel", _ENET, size=512,
