@@ -25,13 +25,15 @@ def pad_input(xp, x, oh, ow, kh, kw, sh, sw, ph, pw, dh, dw):
     return padded
 
 
-def tiles(images, oh, ow, depth) -> Iterator[tuple[slice, slice]]:
-    """Slices (images, output rows) that cover the output, each with at most TILE numbers of columns if possible.
+def tiles(images, oh, ow, depth, most=None) -> Iterator[tuple[slice, slice]]:
+    """Slices (images, output rows) that cover the output, each with at most `most` numbers of columns if possible.
 
-    `depth` is the height of the columns, C*KH*KW. Small maps go several images at a time, large ones a few rows.
+    `depth` is the height of the columns, C*KH*KW; `most` is TILE if it is None. Small maps go several images at a time,
+    large ones a few rows.
     """
-    rows = max(1, min(oh, TILE // max(1, depth * ow)))
-    together = max(1, TILE // max(1, depth * oh * ow)) if rows == oh else 1
+    most = most or TILE
+    rows = max(1, min(oh, most // max(1, depth * ow)))
+    together = max(1, most // max(1, depth * oh * ow)) if rows == oh else 1
     for n in range(0, images, together):
         for p in range(0, oh, rows):
             yield slice(n, min(n + together, images)), slice(p, min(p + rows, oh))

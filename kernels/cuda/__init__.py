@@ -2,4 +2,6 @@
 
 from ..array import *  # noqa: F403  every pass that is not overridden below
 from ..array import __all__ as __all__
+from .conv import conv2d, conv2d_grad_input, conv2d_grad_weight
+from .conv_relu import conv2d_relu
 from .relu import relu, relu_grad
