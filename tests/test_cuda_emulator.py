@@ -373,10 +373,10 @@ def test_no_compiler(monkeypatch):
         _emulator.compiler.cache_clear()
 
 
-def test_another_wish_than_thread(monkeypatch):
+def test_an_unknown_purpose(monkeypatch):
     monkeypatch.setenv("MINIFCN_EMULATOR", "address")
-    with pytest.raises(ValueError, match=r"^MINIFCN_EMULATOR: expected thread, got 'address'\. Unset it"):
-        _emulator._sanitizer()
+    with pytest.raises(ValueError, match=r"^MINIFCN_EMULATOR: expected thread or debug, got 'address'\. Unset"):
+        _emulator._purpose()
 
 
 # The same launches on a GPU, as far as they can be followed without one.

@@ -12,11 +12,11 @@ It is for trust and for learning, not for speed. Beside what the kernel computes
 - shared memory that is read before it is written, by NaN too;
 - indices outside of a shared array, integers that overflow, `float4` pointers that are not aligned.
 
-MINIFCN_EMULATOR=thread builds for ThreadSanitizer, which sees two threads at one address. Its library must be loaded
-before Python: `minifcn.kernels.cuda.races` does that.
+MINIFCN_EMULATOR=thread builds for ThreadSanitizer, which sees two threads at one address; its library must be loaded
+before Python. MINIFCN_EMULATOR=debug builds for a debugger, line by line. `minifcn.kernels.cuda.races` and
+`minifcn.kernels.cuda.step` do the rest.
 """
 
-import concurrent.futures
 import ctypes
 import functools
 import hashlib
@@ -37,7 +37,7 @@ MOST_THREADS = 64  # of a block: two warps
 MARGIN = 4096  # bytes around each array
 ALIGNED = 16  # bytes: an array that begins at such an address on the processor does so in the memory of the emulator
 FAULTS = "bounds,alignment,signed-integer-overflow,integer-divide-by-zero,shift,float-cast-overflow"
-OPTIONS = ("-std=c++20", "-O1", "-g", "-fPIC", "-pthread", "-fvisibility=hidden", "-ffp-contract=off",
+OPTIONS = ("-std=c++20", "-g", "-fPIC", "-pthread", "-fvisibility=hidden", "-ffp-contract=off",
            "-Wall", "-Wextra", "-Wno-unknown-pragmas", "-Wno-sign-compare")  # a GPU's thread numbers are unsigned
 CHECKED = (f"-fsanitize={FAULTS}", "-fno-sanitize-recover=all")
 # Bits that no kernel is likely to write: for floats a NaN that any arithmetic turns into another one ("signalling").
@@ -52,23 +52,25 @@ def launch(program: Any, kernel: str, grid: tuple, threads: int, values: list[An
     numbers = [_given(value, memory) for value in values]
     addresses = (ctypes.c_void_p * len(numbers))(*(number.ctypes.data for number in numbers))
 
-    def run(colour: int, library: Any) -> bytes | None:
-        return getattr(library, f"launch_{kernel}")(
-            (ctypes.c_uint * 3)(*grid), (ctypes.c_uint * 3)(threads, 1, 1), program.meets, colour, addresses)
-
-    for wrong in _at_once(run, libraries):
-        if wrong:
-            raise RuntimeError(f"{program.name}.cu: expected {kernel} to come to its end, got {wrong.decode()}.")
+    why = ctypes.create_string_buffer(500)
+    order = _Launch((ctypes.c_uint * 3)(*grid), (ctypes.c_uint * 3)(threads, 1, 1), program.meets,
+                    ctypes.cast(addresses, ctypes.c_void_p), ctypes.cast(why, ctypes.c_void_p))
+    functions = [getattr(library, f"launch_{kernel}") for library in libraries]
+    if len(functions) == 2:
+        libraries[0].launch_both(*functions, ctypes.byref(order))
+    else:
+        functions[0](ctypes.byref(order), 0)
+    if why.value:
+        raise RuntimeError(f"{program.name}.cu: expected {kernel} to come to its end, got {why.value.decode()}.")
     for one in memory.values():
         one.back(f"{program.name}.cu: expected {kernel} to write inside its arrays, got writes outside of")
 
 
-def _at_once(run: Any, libraries: tuple) -> list[Any]:
-    """The whole launch by one library; or by two, at the same time, the white blocks and the black ones."""
-    if len(libraries) == 1:
-        return [run(0, libraries[0])]
-    with concurrent.futures.ThreadPoolExecutor(len(libraries)) as pool:
-        return list(pool.map(run, (1, 2), libraries))
+class _Launch(ctypes.Structure):
+    """Launch of emulator.h."""
+
+    _fields_ = (("grid", ctypes.POINTER(ctypes.c_uint)), ("block", ctypes.POINTER(ctypes.c_uint)),
+                ("meets", ctypes.c_bool), ("values", ctypes.c_void_p), ("why", ctypes.c_void_p))
 
 
 class _Memory:
@@ -134,36 +136,52 @@ def _check_types(who: str, kernel: str, expected: list[str], values: list[Any]) 
 @functools.cache
 def _libraries(program: Any, defines: tuple[str, ...]) -> tuple[ctypes.CDLL, ...]:
     """The compiled file. For ThreadSanitizer two copies of it, each with a shared memory of its own."""
-    names = ("white.so", "black.so") if _sanitizer() else ("so",)
-    return tuple(_library(program, defines, f"{program.name}.{name}") for name in names)
+    path = _compiled(program, defines)
+    paths = (path, _copied(path)) if "-fsanitize=thread" in _purpose() else (path,)
+    return tuple(_loaded(path, program.kernels) for path in paths)
 
 
-def _library(program: Any, defines: tuple[str, ...], name: str) -> ctypes.CDLL:
+def _compiled(program: Any, defines: tuple[str, ...]) -> Path:
     exports = "".join(f"EMULATED({kernel})\n" for kernel in program.kernels)
     # A namespace without a name: no function or shared array of it is taken for that of another library.
     source = f'namespace {{\n#include "{program.path}"\n}}\n{exports}'
-    path = _built(name, program.text, (
-        *_sanitizer(), *CHECKED, *defines, "-shared", f"-I{FOLDER}", "-include", str(FOLDER / "emulator.h"),
+    return _built(f"{program.name}.so", program.text, (
+        *_purpose(), *CHECKED, *defines, "-shared", f"-I{FOLDER}", "-include", str(FOLDER / "emulator.h"),
         "-x", "c++", "-", "-x", "none", str(_machine()),
     ), source)
+
+
+def _loaded(path: Path, kernels: tuple[str, ...]) -> ctypes.CDLL:
     library = ctypes.CDLL(str(path))
-    for kernel in program.kernels:
-        for function in (f"types_{kernel}", f"launch_{kernel}"):
-            getattr(library, function).restype = ctypes.c_char_p
+    for kernel in kernels:
+        getattr(library, f"types_{kernel}").restype = ctypes.c_char_p
+        getattr(library, f"launch_{kernel}").restype = None
     return library
 
 
 def _machine() -> Path:
     """emulator.cpp, compiled."""
-    races = ("-DRACES",) if _sanitizer() else ()
-    return _built("emulator.o", "", (*races, "-c", str(FOLDER / "emulator.cpp")))
+    purpose = [option.replace("-fsanitize=thread", "-DRACES") for option in _purpose()]
+    return _built("emulator.o", "", (*purpose, "-c", str(FOLDER / "emulator.cpp")))
 
 
-def _sanitizer() -> tuple[str, ...]:
+def _copied(path: Path) -> Path:
+    """Another file with the same code: a library is loaded once, a copy of it once more."""
+    copy = path.with_suffix(".2.so")
+    if not copy.exists():
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            os.replace(shutil.copy(path, folder), copy)
+    return copy
+
+
+def _purpose() -> tuple[str, ...]:
+    """The compiler's options for what MINIFCN_EMULATOR asks for."""
     wish = os.environ.get("MINIFCN_EMULATOR", "")
-    if wish not in ("", "thread"):
-        raise ValueError(f"MINIFCN_EMULATOR: expected thread, got {wish!r}. Unset it, or look for races with `thread`.")
-    return ("-fsanitize=thread",) if wish else ()
+    purposes = {"": ("-O1",), "thread": ("-O1", "-fsanitize=thread"), "debug": ("-O0",)}
+    if wish not in purposes:
+        raise ValueError(f"MINIFCN_EMULATOR: expected thread or debug, got {wish!r}. Unset it, or look for races with "
+                         f"`thread`, or step with `debug`.")
+    return purposes[wish]
 
 
 def _built(name: str, text: str, options: tuple[str, ...], source: str = "") -> Path:

@@ -144,15 +144,16 @@ void exchange(const void* mine, void* other, int size, int from, unsigned mask, 
     block->wait(warp.meeting, TAKEN, place);  // before anybody lays down the next value over this one
 }
 
-// The blocks lie like the squares of a chessboard. Of colour 1 are the white ones, of colour 2 the black ones, of colour 0
-// all: for ThreadSanitizer the two colours are launched at the same time, each with a shared memory of its own.
-static bool of_colour(int colour, const dim3& at) { return !colour || (at.x + at.y + at.z) % 2 == unsigned(colour - 1); }
+static bool is(Colour colour, const dim3& at) {
+    return colour == ALL || colour == ((at.x + at.y + at.z) % 2 ? BLACK : WHITE);
+}
 
 // All blocks, lived through by one thread of each.
-static void live(Block& shared, unsigned number, const unsigned* grid, const unsigned* size, bool meets, int colour,
+static void live(Block& shared, unsigned number, const Launch& launch, Colour colour,
                  const std::function<void()>& kernel) {
     block = &shared;
     thread = number;
+    const unsigned *grid = launch.grid, *size = launch.block;
     gridDim = {grid[0], grid[1], grid[2]};
     blockDim = {size[0], size[1], size[2]};
     threadIdx = {number % size[0], number / size[0] % size[1], number / size[0] / size[1]};
@@ -160,29 +161,40 @@ static void live(Block& shared, unsigned number, const unsigned* grid, const uns
     try {
         for (unsigned long long at = 0; at < blocks && !shared.stopped; ++at) {
             blockIdx = {unsigned(at % grid[0]), unsigned(at / grid[0] % grid[1]), unsigned(at / grid[0] / grid[1])};
-            if (!of_colour(colour, blockIdx)) continue;
+            if (!is(colour, blockIdx)) continue;
             kernel();
-            if (meets) shared.wait(shared.all, END, Place::current());
+            if (launch.meets) shared.wait(shared.all, END, Place::current());
         }
     } catch (const Stopped&) {
     }
 }
 
-// Returns what went wrong, or a null pointer. Without `meets` no block shares anything, and no thread waits.
-const char* run(const unsigned* grid, const unsigned* size, bool meets, int colour,
-                const std::function<void()>& kernel, char* memory, char* memory_end) {
+// Without `meets` no thread waits, not even between two blocks.
+void run(const Launch& launch, Colour colour, const std::function<void()>& kernel, char* memory, char* memory_end) {
     std::lock_guard<std::mutex> lock(one_launch);
-    const unsigned threads = size[0] * size[1] * size[2];
+    const unsigned threads = launch.block[0] * launch.block[1] * launch.block[2];
     Block shared(threads, memory, memory_end);
     std::vector<std::thread> lives;
     for (unsigned number = 0; number < threads; ++number)
-        lives.emplace_back([&, number] { live(shared, number, grid, size, meets, colour, kernel); });
+        lives.emplace_back([&, number] { live(shared, number, launch, colour, kernel); });
     for (auto& one : lives) one.join();
-    static thread_local std::string reason;  // read by who launched, before the next launch
-    reason = shared.reason;
-    return shared.stopped ? reason.c_str() : nullptr;
+    launch.why[shared.reason.copy(launch.why, WHY - 1)] = 0;
 }
 }  // namespace emulator
+
+// One launch by two copies of a library, each with a shared memory of its own, for ThreadSanitizer: nothing puts the white
+// blocks and the black ones in an order, so it sees what two of them do to one number. The blocks of one colour come
+// one after the other, but those that touch are of different colours.
+FROM_OUTSIDE void launch_both(void white(emulator::Launch*, emulator::Colour),
+                              void black(emulator::Launch*, emulator::Colour), emulator::Launch* launch) {
+    char why[emulator::WHY];
+    emulator::Launch other = *launch;
+    other.why = why;
+    std::thread one(white, launch, emulator::WHITE), two(black, &other, emulator::BLACK);
+    one.join();
+    two.join();
+    if (!*launch->why) std::memcpy(launch->why, why, sizeof why);
+}
 
 // What g++ calls where a kernel does what C++ and CUDA leave undefined (-fsanitize=...): the place comes first.
 namespace {

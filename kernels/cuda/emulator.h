@@ -51,8 +51,15 @@ using Place = const std::source_location;  // in the .cu file: all threads that 
 void meet_block(Place& place = Place::current());                     // all threads of the block wait for each other
 void exchange(const void* mine, void* other, int size, int from, unsigned mask, Place& place);  // within a warp
 int lane();
-const char* run(const unsigned* grid, const unsigned* block, bool meets, int colour,
-                const std::function<void()>& kernel, char* shared, char* shared_end);
+struct Launch {  // from outside
+    const unsigned *grid, *block;  // three numbers each
+    bool meets;                    // whether the threads of a block share anything or wait for each other
+    void** values;                 // of the kernel's arguments, by address
+    char* why;                     // room for WHY characters: what went wrong, if anything did
+};
+constexpr int WHY = 500;
+enum Colour { ALL, WHITE, BLACK };  // of blocks, if they lay like the squares of a chessboard
+void run(const Launch& launch, Colour colour, const std::function<void()>& kernel, char* shared, char* shared_end);
 template <class T> T from_lane(T value, int from, unsigned mask, Place& place) {
     static_assert(sizeof(T) == 4 || sizeof(T) == 8, "a shuffle moves 4 or 8 bytes");
     T other;
@@ -103,8 +110,8 @@ template <class T> T atomicMax(T* place, std::type_identity_t<T> value) {
     return old;
 }
 
-// A launch from outside: the values of a kernel's arguments by address, and what types it expects, so that a launcher
-// which passes a 4-byte number for an 8-byte one is found here and not by wrong results on a GPU.
+// A kernel from outside: to be launched, and with the types that it expects, so that a launcher which passes a 4-byte
+// number for an 8-byte one is found here and not by wrong results on a GPU.
 namespace emulator {
 template <class T> void describe(std::string& text) {
     using Bare = std::remove_cv_t<std::remove_pointer_t<T>>;
@@ -125,18 +132,15 @@ void call(void (*kernel)(A...), void** values, std::index_sequence<I...>) {
     kernel(*static_cast<std::remove_cv_t<A>*>(values[I])...);
 }
 template <class... A>
-const char* launch(void (*kernel)(A...), const unsigned* grid, const unsigned* block, bool meets, int colour,
-                   void** values) {
-    auto body = [=] { call(kernel, values, std::index_sequence_for<A...>()); };
-    return run(grid, block, meets, colour, body, __start_shared_memory, __stop_shared_memory);
+void launch(void (*kernel)(A...), const Launch& launch, Colour colour) {
+    auto body = [kernel, &launch] { call(kernel, launch.values, std::index_sequence_for<A...>()); };
+    run(launch, colour, body, __start_shared_memory, __stop_shared_memory);
 }
 }  // namespace emulator
 
-#define EMULATED(kernel)                                                                                   \
-    extern "C" __attribute__((visibility("default"))) const char* types_##kernel() {                       \
-        return emulator::types(&kernel);                                                                   \
-    }                                                                                                      \
-    extern "C" __attribute__((visibility("default"))) const char* launch_##kernel(                         \
-        const unsigned* grid, const unsigned* block, bool meets, int colour, void** values) {              \
-        return emulator::launch(&kernel, grid, block, meets, colour, values);                              \
+#define FROM_OUTSIDE extern "C" __attribute__((visibility("default")))
+#define EMULATED(kernel)                                                                   \
+    FROM_OUTSIDE const char* types_##kernel() { return emulator::types(&kernel); }         \
+    FROM_OUTSIDE void launch_##kernel(emulator::Launch* launch, emulator::Colour colour) { \
+        emulator::launch(&kernel, *launch, colour);                                        \
     }
