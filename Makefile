@@ -57,7 +57,7 @@ clean: ## remove the environment, builds and caches (runs/ stays)
 	@touch $@
 
 .venv/test-$(VERSION): .venv/made
-	@echo "Installing minifcn, what it needs and what its tests need into .venv (some 150 MB the first time)"
+	@echo "Installing minifcn, what it needs and what its tests need into .venv (some 250 MB the first time)"
 	@$(PIP) -e ".[test,viz]"
 	@touch $@
 
