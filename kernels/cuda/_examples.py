@@ -66,12 +66,20 @@ def _filters(a):
 
 def _deep(a, images):
     """Filters with so many taps, and so many filters, that a matrix product is worth its columns."""
-    return a(images, 32, 5, 7), a(10, 32, 3, 3), a(10), 5, 7, 1, 1, 1, 1, 1, 1, 1
+    return a(images, 32, 5, 7), a(10, 32, 3, 3), a(10), 3, 7, 2, 1, 1, 1, 1, 1, 1
 
 
-def _deep_grad(a, folder):
-    x, weight, bias, oh, ow, *rest = _deep(a, N)
-    return a(N, 10, 5, 7), weight, oh, ow, *rest
+def _tiled(a):
+    """3x3 at stride 1, with channels and pixels enough for Winograd."""
+    return a(N, 32, 9, 10), a(16, 32, 3, 3), a(16), 9, 10, 1, 1, 1, 1, 1, 1, 1
+
+
+def _input_grad(a, x, weight, bias, oh, ow, *rest):
+    return a(len(x), len(weight), oh, ow), weight, *x.shape[2:], *rest
+
+
+def _weight_grad(a, x, weight, bias, oh, ow, *rest):
+    return a(len(x), len(weight), oh, ow), x, *weight.shape[2:], *rest
 
 
 def _prepared(a, folder):
@@ -135,9 +143,13 @@ EXAMPLES = {
     "conv2d": _conv,
     "conv2d: deep": lambda a, folder: _deep(a, N),
     "conv2d: deep, one image": lambda a, folder: _deep(a, 1),
-    "conv2d_grad_input": lambda a, folder: (a(N, O, OH, OW), _filters(a), H, W, *STEPS, GROUPS),
-    "conv2d_grad_input: deep": _deep_grad,
-    "conv2d_grad_weight": lambda a, folder: (a(N, O, OH, OW), a(N, C, H, W), KH, KW, *STEPS, GROUPS),
+    "conv2d: tiled": lambda a, folder: _tiled(a),
+    "conv2d_grad_input": lambda a, folder: _input_grad(a, *_conv(a, folder)),
+    "conv2d_grad_input: deep": lambda a, folder: _input_grad(a, *_deep(a, N)),
+    "conv2d_grad_input: tiled": lambda a, folder: _input_grad(a, *_tiled(a)),
+    "conv2d_grad_weight": lambda a, folder: _weight_grad(a, *_conv(a, folder)),
+    "conv2d_grad_weight: deep": lambda a, folder: _weight_grad(a, *_deep(a, N)),
+    "conv2d_grad_weight: tiled": lambda a, folder: _weight_grad(a, *_tiled(a)),
     "conv2d_prepared": _prepared,
     "conv2d_relu": _conv,
     "conv2d_relu_prepared": _prepared,
