@@ -34,9 +34,9 @@ extern "C" __global__ void direct(const REAL* x, const REAL* weight, const REAL*
             for (int at = first_of_all(); at < pixels; at += all_threads()) {
                 int top = at / ow * sh - ph, left = at % ow * sw - pw;
                 REAL sum[FILTERS] = {};
-                const REAL* tap = taps;
+                int tap = 0;  // a number, not a pointer: so the compiler sees that it may read four filters at once
                 for (int c = 0; c < channels; ++c) {
-                    for (int i = 0; i < kh; ++i, tap += kw * FILTERS) {
+                    for (int i = 0; i < kh; ++i, tap += kw) {
                         int iy = top + i * dh;
                         if (iy < 0 || iy >= h) continue;
                         const REAL* row = planes + ((long long)c * h + iy) * w;
@@ -45,7 +45,7 @@ extern "C" __global__ void direct(const REAL* x, const REAL* weight, const REAL*
                             if (ix < 0 || ix >= w) continue;
                             REAL value = row[ix];
                             #pragma unroll
-                            for (int f = 0; f < FILTERS; ++f) sum[f] += value * tap[j * FILTERS + f];
+                            for (int f = 0; f < FILTERS; ++f) sum[f] += value * taps[(tap + j) * FILTERS + f];
                         }
                     }
                 }
