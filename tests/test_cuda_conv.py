@@ -18,7 +18,9 @@ CASES = [
     (2, 4, 6, (3, 5), (1, 1), (1, 1), (0, 0), (1, 1), 2),
     (1, 3, 2, (4, 5), (1, 1), (1, 1), (0, 0), (1, 1), 1, (5, 7)),  # padding on one side: as good as pointwise, it seems
     (1, 3, 2, (4, 5), (1, 1), (1, 1), (0, 0), (1, 1), 1, (3, 2)),  # pixels that are read by nothing
+    (1, 4, 6, (9, 8), (1, 1), (1, 1), (0, 0), (1, 1), 2),
     (2, 2, 4, (6, 7), (1, 1), (2, 3), (0, 0), (1, 1), 1),
+    (1, 3, 2, (6, 1), (1, 1), (1, 1), (0, 0), (1, 1), 1, (1, 6)),  # as many pixels, but others
     (2, 4, 6, (6, 7), (2, 2), (3, 4), (1, 3), (1, 1), 2),  # pixels that no window reaches
     (1, 2, 3, (9, 10), (3, 3), (1, 1), (7, 6), (5, 4), 1),  # taps that are mostly outside
     (1, 2, 2, (3, 2), (3, 3), (1, 1), (8, 1), (1, 1), 1),  # windows wholly in the padding
@@ -106,7 +108,7 @@ def test_more_channels_and_images_than_blocks(way, monkeypatch):
     (2, 12, 34, (11, 9), (5, 3), (2, 1), (2, 1), (1, 1), 2),
     (1, 3, 40, (31, 29), (11, 9), (4, 4), (0, 0), (1, 1), 1),
     (1, 40, 21, (66, 64), (1, 1), (1, 1), (0, 0), (1, 1), 1),
-    (2, 21, 21, (17, 18), (8, 8), (4, 4), (2, 2), (1, 1), 21),
+    (2, 21, 21, (17, 18), (8, 8), (4, 4), (2, 2), (1, 1), 21),  # more groups than are multiplied one by one
 ])
 def test_larger_layers_agree_with_the_vectorised_ones(case):
     data = arrays(case, np.float32)

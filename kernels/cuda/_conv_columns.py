@@ -2,7 +2,7 @@
 
 With the taps copied into columns X (C*KH*KW, positions) and the filters as a matrix W (O, C*KH*KW):
 
-    Y = W X            gX = W^T gY            gW^T = X gY^T
+    Y = W X            gX = W^T gY            gW = gY X^T
 
 each of them once for every group. The products are the library's: cuBLAS on a card, NumPy's on the emulator. What a
 tile needs is made in a function of its own, so that it is gone before the next tile's is made.
@@ -12,13 +12,15 @@ import math
 
 from .. import array_module
 from ..array._columns import tiles
-from ._program import Program, contiguous, empty
+from ._program import Program, empty
 
 _CU = Program("conv_columns")
-# Bytes of a tile's columns. Far more than a card's second-level cache, on purpose: the positions that fit there would
-# leave most of its multiprocessors without a block of the product. Some ten blocks for each hide where they end. And
-# still little beside what a network of that size keeps anyway.
+# Bytes of a tile's columns. A product has a block of threads for some 128 x 128 of its numbers, so with 64 filters of
+# 3x3 on 64 channels these are 900 blocks, seven for each multiprocessor of a large card; with 512 on 512, three. Columns
+# that fit its second-level cache would be a fifth of that, and at the end of each tile much of the card would be idle.
+# Beside what a network keeps of maps that large it is little.
 WORKSPACE = 256 << 20
+FEW_GROUPS = 8  # whose products are launched one by one if need be
 
 
 def forward(x, weight, bias, oh, ow, sh, sw, ph, pw, dh, dw, groups, relu):
@@ -64,28 +66,34 @@ def grad_weight(gy, x, kh, kw, sh, sw, ph, pw, dh, dw, groups):
     total = None
     for images, rows in _tiles(gy, channels * groups * kh * kw):
         product = _grad_weight(gy[images], x[images], rows, windows, groups)
-        total = product if total is None else total.__iadd__(product)
+        if total is None:
+            total = product
+        else:
+            total += product
     if total is None:
         return array_module(gy).zeros((filters, channels, kh, kw), gy.dtype)
-    return contiguous(total.swapaxes(1, 2)).reshape(filters, channels, kh, kw)
+    return total.reshape(filters, channels, kh, kw)
 
 
 def _grad_weight(gy, x, rows, windows, groups):
-    """What one tile adds: (groups, C/groups*KH*KW, O/groups).
-
-    The columns lie as this product wants them. gy has to be turned over, which is nearly always the smaller.
-    """
+    """What one tile adds: (groups, O/groups, C/groups*KH*KW)."""
     columns = _im2col(x, rows, gy.shape[3], windows, groups)
-    return multiply(columns, _positions(gy, rows, groups).swapaxes(1, 2))
+    return multiply(_positions(gy, rows, groups), columns.swapaxes(1, 2))
 
 
 def multiply(a, b, out=None):
-    """a (G, m, k) @ b (G, k, n) -> (G, m, n). A single transposed matrix CuPy hands to the library as it lies; of
-    many it makes copies first."""
+    """a (G, m, k) @ b (G, k, n) -> (G, m, n).
+
+    CuPy hands a transposed matrix to the library as it lies, but of a batch it makes copies first, which costs more
+    than a few launches. So these go one by one, as does a single one.
+    """
     xp = array_module(a)
-    if len(a) != 1:
+    if len(a) > FEW_GROUPS or (len(a) > 1 and a.flags.c_contiguous and b.flags.c_contiguous):
         return xp.matmul(a, b, out=out)
-    return xp.matmul(a[0], b[0], out=None if out is None else out[0])[None]
+    product = empty(a, (len(a), a.shape[1], b.shape[2])) if out is None else out
+    for one, other, result in zip(a, b, product, strict=True):
+        xp.matmul(one, other, out=result)
+    return product
 
 
 def finish(y, bias, relu):
@@ -112,6 +120,8 @@ def _im2col(x, rows, ow, windows, groups):
     images, channels, h, w = x.shape
     kh, kw, *steps = windows
     height = rows.stop - rows.start
+    if images == 1 and windows[:6] == (1, 1, 1, 1, 0, 0) and (height, ow) == (h, w):  # they are x itself
+        return x.reshape(groups, channels // groups, h * w)
     columns = empty(x, (groups, channels // groups * kh * kw, images * height * ow))
     _CU.run("im2col", (columns.shape[2], channels), x, columns, images, channels, h, w, rows.start, height, ow, kh, kw,
             *steps)

@@ -56,7 +56,10 @@ def grad_weight(gy, x, ph, pw, dh, dw):
     total = None
     for first, tiles in _parts(gy, filters + channels, dh, dw):
         product = _grad_weight(gy, x, first, tiles, ph, pw, dh, dw)
-        total = product if total is None else total.__iadd__(product)
+        if total is None:
+            total = product
+        else:
+            total += product
     gweight = empty(gy, (filters, channels, 3, 3))
     _CU.run("filter_gradients", filters * channels, total, gweight, filters * channels)
     return gweight
