@@ -146,7 +146,7 @@ def _compiled(program: Any, defines: tuple[str, ...]) -> Path:
     # A namespace without a name: no function or shared array of it is taken for that of another library.
     source = f'namespace {{\n#include "{program.path}"\n}}\n{exports}'
     return _built(f"{program.name}.so", program.text, (
-        *_purpose(), *CHECKED, *defines, "-shared", f"-I{FOLDER}", "-include", str(FOLDER / "emulator.h"),
+        *_purpose(), *defines, "-shared", f"-I{FOLDER}", "-include", str(FOLDER / "emulator.h"),
         "-x", "c++", "-", "-x", "none", str(_machine()),
     ), source)
 
@@ -161,8 +161,8 @@ def _loaded(path: Path, kernels: tuple[str, ...]) -> ctypes.CDLL:
 
 def _machine() -> Path:
     """emulator.cpp, compiled."""
-    purpose = [option.replace("-fsanitize=thread", "-DRACES") for option in _purpose()]
-    return _built("emulator.o", "", (*purpose, "-c", str(FOLDER / "emulator.cpp")))
+    races = ("-DRACES",) if "-fsanitize=thread" in _purpose() else ()
+    return _built("emulator.o", "", ("-O1", *races, "-c", str(FOLDER / "emulator.cpp")))
 
 
 def _copied(path: Path) -> Path:
@@ -177,7 +177,7 @@ def _copied(path: Path) -> Path:
 def _purpose() -> tuple[str, ...]:
     """The compiler's options for what MINIFCN_EMULATOR asks for."""
     wish = os.environ.get("MINIFCN_EMULATOR", "")
-    purposes = {"": ("-O1",), "thread": ("-O1", "-fsanitize=thread"), "debug": ("-O0",)}
+    purposes = {"": ("-O1", *CHECKED), "thread": ("-O1", "-fsanitize=thread"), "debug": ("-O0", *CHECKED)}
     if wish not in purposes:
         raise ValueError(f"MINIFCN_EMULATOR: expected thread or debug, got {wish!r}. Unset it, or look for races with "
                          f"`thread`, or step with `debug`.")

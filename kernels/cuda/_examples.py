@@ -19,10 +19,10 @@ from . import _emulator
 from ._program import Program
 
 FOLDER = __package__
-N, C, H, W = 2, 4, 9, 13
+N, C, H, W = 2, 4, 10, 13
 O, KH, KW = 6, 3, 2  # filters
-OH, OW = 4, 12
-STEPS = (2, 1, 0, 1, 1, 2)  # sh, sw, ph, pw, dh, dw: (9 - 3) // 2 + 1 rows, 13 + 2 - 3 + 1 - 1 columns
+OH, OW = 4, 13  # a row is left over; the first window begins in the padding and the last one ends there
+STEPS = (2, 1, 0, 1, 1, 2)  # sh, sw, ph, pw, dh, dw
 GROUPS = 2
 POOL = (KH, KW, *STEPS)
 POOLED = (N, C, OH, OW)
@@ -163,6 +163,7 @@ EXAMPLES = {
     "prepare_conv_transpose2d": lambda a, folder: (a(C, 1, 4, 4), *UP[2:], *UP_STEPS[:2], *UP_STEPS[4:]),
     "relu": lambda a, folder: (a(N, C, H, W),),
     "relu_grad": lambda a, folder: (a(N, C, H, W), a(N, C, H, W)),
+    "relu_grad: turned": lambda a, folder: (a(C, N, H, W).swapaxes(0, 1), a(N, C, H, W)),
     "resize_bilinear": lambda a, folder: (a(N, C, 5, 6), H, W, False),
     "resize_bilinear_grad": lambda a, folder: (a(N, C, H, W), 5, 6, True),
     "scatter": lambda a, folder: (a(*POOLED), a.places(), H, W),
