@@ -16,9 +16,9 @@ from ._program import Program, empty
 
 _CU = Program("conv_columns")
 # Bytes of a tile's columns. A product has a block of threads for some 128 x 128 of its numbers, so with 64 filters of
-# 3x3 on 64 channels these are 900 blocks, seven for each multiprocessor of a large card; with 512 on 512, three. Columns
-# that fit its second-level cache would be a fifth of that, and at the end of each tile much of the card would be idle.
-# Beside what a network keeps of maps that large it is little.
+# 3x3 on 64 channels these are 900 blocks, seven for each multiprocessor of a large card; with 512 on 512, three. Were
+# they to fit its second-level cache, they would be a fifth, and much of the card idle at the end of each tile. Beside
+# what a network keeps of maps that large it is little.
 WORKSPACE = 256 << 20
 FEW_GROUPS = 8  # whose products are launched one by one if need be
 
