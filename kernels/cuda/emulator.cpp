@@ -134,13 +134,18 @@ int lane() { return thread % WARP; }
 
 void meet_block(Place& place) { block->wait(block->all, BARRIER, place); }
 
+// By hand, as in `forget`: ThreadSanitizer watches memcpy.
+static void copy(const void* from, void* to, int size) {
+    for (int i = 0; i < size; ++i) static_cast<volatile char*>(to)[i] = static_cast<const char*>(from)[i];
+}
+
 void exchange(const void* mine, void* other, int size, int from, unsigned mask, Place& place) {
     if (mask != 0xFFFFFFFFu)
         block->stop("a shuffle in line " + std::to_string(place.line()) + " whose mask does not name all 32 lanes");
     Warp& warp = *block->warps[thread / WARP];
-    __builtin_memcpy(&warp.values[lane()], mine, size);
+    copy(mine, &warp.values[lane()], size);
     block->wait(warp.meeting, GIVEN, place);
-    __builtin_memcpy(other, &warp.values[from], size);
+    copy(&warp.values[from], other, size);
     block->wait(warp.meeting, TAKEN, place);  // before anybody lays down the next value over this one
 }
 
