@@ -2,8 +2,11 @@
 
 from ..array import *  # noqa: F403  every pass that is not overridden below
 from ..array import __all__ as __all__
+from .adaptive_avg_pool import adaptive_avg_pool2d, adaptive_avg_pool2d_grad
+from .avg_pool import avg_pool2d, avg_pool2d_grad
 from .conv import conv2d, conv2d_grad_input, conv2d_grad_weight
 from .conv_relu import conv2d_relu
+from .max_pool import max_pool2d, max_pool2d_grad
 from .prepare import (
     conv2d_prepared,
     conv2d_relu_prepared,
@@ -12,3 +15,4 @@ from .prepare import (
     prepare_conv_transpose2d,
 )
 from .relu import relu, relu_grad
+from .unpool import gather, scatter

@@ -47,9 +47,9 @@ class _Numbers:
     def positive(self, *shape: int) -> np.ndarray:
         return self.rng.uniform(0.5, 2, shape).astype(self.dtype)
 
-    def places(self) -> np.ndarray:
+    def places(self, shape: tuple[int, ...] = POOLED, pixels: int = H * W) -> np.ndarray:
         """Indices of an input plane, some of them more than once."""
-        return self.rng.integers(0, H * W, POOLED, np.int32)
+        return self.rng.integers(0, pixels, shape, np.int32)
 
     def labels(self) -> np.ndarray:
         """Classes, and void here and there."""
@@ -99,6 +99,13 @@ def _windows_grad(a, folder):
     return a(*POOLED), indices, H, W, *POOL
 
 
+def _apart_grad(a, folder):
+    """The same of windows that do not overlap."""
+    windows = (2, 2, 2, 2, 0, 0, 1, 1)
+    _, indices = folder.max_pool2d(a(N, C, H, W), 4, 6, *windows)
+    return a(N, C, 4, 6), indices, H, W, *windows
+
+
 def _divisor(a):
     return a.positive(4, 7)
 
@@ -128,9 +135,11 @@ def _adam(a, folder):
 EXAMPLES = {
     "adam_update": _adam,
     "adaptive_avg_pool2d": lambda a, folder: (a(N, C, H, W), 4, 7),
+    "adaptive_avg_pool2d: large windows": lambda a, folder: (a(N, C, H, W), 1, 2),
     "adaptive_avg_pool2d_grad": lambda a, folder: (a(N, C, 4, 7), H, W),
     "add_bias": lambda a, folder: (a(N, C, H, W), a(C)),
     "avg_pool2d": lambda a, folder: (a(N, C, H, W), _divisor(a), 4, 7, 3, 2, 2, 2, 0, 1),
+    "avg_pool2d: large windows": lambda a, folder: (a(N, C, H, W), a.positive(1, 2), 1, 2, 9, 6, 9, 6, 0, 0),
     "avg_pool2d_grad": lambda a, folder: (a(N, C, 4, 7), _divisor(a), H, W, 3, 2, 2, 2, 0, 1),
     "batch_norm_frozen_grad": _normalized_grad,
     "batch_norm_grad": _normalized_grad,
@@ -159,6 +168,7 @@ EXAMPLES = {
     "local_response_norm_grad": lambda a, folder: (a(N, C, H, W), a(N, C, H, W), a.positive(N, C, H, W), 3, 0.1, 0.75),
     "max_pool2d": lambda a, folder: (a(N, C, H, W), OH, OW, *POOL),
     "max_pool2d_grad": _windows_grad,
+    "max_pool2d_grad: windows apart": _apart_grad,
     "prepare_conv2d": lambda a, folder: (_filters(a), H, W, OH, OW, *STEPS, GROUPS),
     "prepare_conv_transpose2d": lambda a, folder: (a(C, 1, 4, 4), *UP[2:], *UP_STEPS[:2], *UP_STEPS[4:]),
     "relu": lambda a, folder: (a(N, C, H, W),),
@@ -167,6 +177,7 @@ EXAMPLES = {
     "resize_bilinear": lambda a, folder: (a(N, C, 5, 6), H, W, False),
     "resize_bilinear_grad": lambda a, folder: (a(N, C, H, W), 5, 6, True),
     "scatter": lambda a, folder: (a(*POOLED), a.places(), H, W),
+    "scatter: planes of several ranges": lambda a, folder: (a(1, 2, 17, 18), a.places((1, 2, 17, 18), 65 * 64), 65, 64),
     "sgd_update": lambda a, folder: (_parameters(a), _parameters(a), _parameters(a), [0.1, 0.2], 0.9, [0.0, 0.01]),
     "softmax_cross_entropy": lambda a, folder: (
         a(N, C, H, W), a.labels(), a.positive(C), a.positive(N, H, W), 255),
