@@ -15,4 +15,5 @@ from .prepare import (
     prepare_conv_transpose2d,
 )
 from .relu import relu, relu_grad
+from .resize import resize_bilinear, resize_bilinear_grad
 from .unpool import gather, scatter
