@@ -68,6 +68,71 @@ def test_a_race_is_reported_with_its_lines(tmp_path):
     ]
 
 
+KERNELS = """
+#include "common.h"
+__device__ __forceinline__ REAL warp_sum(REAL v) {
+    for (int by = 16; by; by /= 2) v += __shfl_down_sync(0xffffffffu, v, by);
+    return v;
+}
+extern "C" __global__ void right_barriers(const REAL* x, REAL* y) {
+    __shared__ REAL sums[THREADS / 32];
+    for (int turn = 0; turn < 9; ++turn) {
+        REAL sum = warp_sum(x[threadIdx.x]);
+        if (threadIdx.x % 32 == 0) sums[threadIdx.x / 32] = sum;
+        __syncthreads();
+        if (threadIdx.x == 0) y[blockIdx.x] = sums[0] + sums[1];
+        __syncthreads();  // before anybody writes the next sums
+    }
+}
+extern "C" __global__ void right_atomics(const REAL* x, REAL* y, int* count) { atomicAdd(count, int(x[0])); }
+extern "C" __global__ void no_second_barrier(const REAL* x, REAL* y) {
+    __shared__ REAL sums[THREADS / 32];
+    for (int turn = 0; turn < 2; ++turn) {
+        REAL sum = warp_sum(x[threadIdx.x]);
+        if (threadIdx.x % 32 == 0) sums[threadIdx.x / 32] = sum;
+        __syncthreads();
+        if (threadIdx.x == 0) y[blockIdx.x] = sums[0] + sums[1];
+    }
+}
+extern "C" __global__ void shuffle_for_a_barrier(const REAL* x, REAL* y) {  // it moves values, it orders nothing
+    __shared__ REAL all[THREADS];
+    all[threadIdx.x] = x[threadIdx.x];
+    y[blockIdx.x * THREADS + threadIdx.x] = warp_sum(1) + all[threadIdx.x ^ 1];
+}
+extern "C" __global__ void blocks_add(const REAL* x, REAL* y) {  // each block by another thread of its own
+    __shared__ REAL one;
+    if (threadIdx.x == 0) one = x[0];
+    __syncthreads();
+    if (threadIdx.x == blockIdx.x) y[0] += one;
+}
+extern "C" __global__ void same_thread_of_blocks(const REAL* x, REAL* y) { if (threadIdx.x == 7) y[7] += x[7]; }
+"""
+LAUNCHES = """
+import os, sys
+import numpy as np
+from pathlib import Path
+from minifcn.kernels.cuda._program import Program
+
+folder = Path(sys.argv[1])
+program, log, before = Program("tried", folder=folder), folder / f"report.{os.getpid()}", 0
+for kernel in program.kernels:
+    counts = [np.zeros(1, np.int32)] if "atomics" in kernel else []
+    program.run(kernel, 4 * 64, np.ones(64, np.float32), np.zeros(256, np.float32), *counts)
+    after = log.stat().st_size if log.exists() else 0
+    print(kernel, "RACE" if after > before else "clean")
+    before = after
+"""
+
+
+def test_what_orders_threads_and_what_does_not(tmp_path):
+    (tmp_path / "tried.cu").write_text(KERNELS, encoding="utf-8")
+    done = python("-c", LAUNCHES, str(tmp_path), MINIFCN_CACHE_DIR=str(tmp_path), MINIFCN_EMULATOR="thread",
+                  LD_PRELOAD=str(races.sanitizer()), TSAN_OPTIONS=f"log_path={tmp_path}/report {races.SETTINGS}")
+    assert done.stdout.splitlines() == [
+        "right_barriers clean", "right_atomics clean", "no_second_barrier RACE", "shuffle_for_a_barrier RACE",
+        "blocks_add RACE", "same_thread_of_blocks RACE"], done.stderr
+
+
 def test_a_pass_without_kernels(capsys):
     with pytest.raises(SystemExit) as end:
         races.main(["reul"])

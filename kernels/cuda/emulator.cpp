@@ -1,7 +1,6 @@
 // The machine behind emulator.h: a block's threads as threads of the operating system, and where they meet.
 #include "emulator.h"
 
-#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -134,19 +133,15 @@ int lane() { return thread % WARP; }
 
 void meet_block(Place& place) { block->wait(block->all, BARRIER, place); }
 
-// By hand, as in `forget`: ThreadSanitizer watches memcpy.
-static void copy(const void* from, void* to, int size) {
-    for (int i = 0; i < size; ++i) static_cast<volatile char*>(to)[i] = static_cast<const char*>(from)[i];
-}
-
-void exchange(const void* mine, void* other, int size, int from, unsigned mask, Place& place) {
+std::uint64_t exchange(std::uint64_t mine, int from, unsigned mask, Place& place) {
     if (mask != 0xFFFFFFFFu)
         block->stop("a shuffle in line " + std::to_string(place.line()) + " whose mask does not name all 32 lanes");
     Warp& warp = *block->warps[thread / WARP];
-    copy(mine, &warp.values[lane()], size);
+    warp.values[lane()] = mine;
     block->wait(warp.meeting, GIVEN, place);
-    copy(&warp.values[from], other, size);
+    const std::uint64_t other = warp.values[from];
     block->wait(warp.meeting, TAKEN, place);  // before anybody lays down the next value over this one
+    return other;
 }
 
 static bool is(Colour colour, const dim3& at) {

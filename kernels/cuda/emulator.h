@@ -9,6 +9,7 @@
 #pragma once
 #include <atomic>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <functional>
 #include <source_location>
@@ -49,7 +50,7 @@ namespace emulator {
 constexpr int WARP = 32;
 using Place = const std::source_location;  // in the .cu file: all threads that meet have to come to the same one
 void meet_block(Place& place = Place::current());                     // all threads of the block wait for each other
-void exchange(const void* mine, void* other, int size, int from, unsigned mask, Place& place);  // within a warp
+std::uint64_t exchange(std::uint64_t mine, int from, unsigned mask, Place& place);  // for that of another lane
 int lane();
 struct Launch {  // from outside
     const unsigned *grid, *block;  // three numbers each
@@ -62,9 +63,11 @@ enum Colour { ALL, WHITE, BLACK };  // of blocks, if they lay like the squares o
 void run(const Launch& launch, Colour colour, const std::function<void()>& kernel, char* shared, char* shared_end);
 template <class T> T from_lane(T value, int from, unsigned mask, Place& place) {
     static_assert(sizeof(T) == 4 || sizeof(T) == 8, "a shuffle moves 4 or 8 bytes");
-    T other;
-    exchange(&value, &other, sizeof(T), from >= 0 && from < WARP ? from : lane(), mask, place);
-    return other;
+    std::uint64_t bits = 0;
+    std::memcpy(&bits, &value, sizeof(T));
+    bits = exchange(bits, from >= 0 && from < WARP ? from : lane(), mask, place);
+    std::memcpy(&value, &bits, sizeof(T));
+    return value;
 }
 }  // namespace emulator
 
