@@ -191,8 +191,9 @@ def _built(name: str, text: str, options: tuple[str, ...], source: str = "") -> 
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:  # whole or not at all
             made = Path(folder) / name
+            plain = {word: value for word, value in os.environ.items() if word != "LD_PRELOAD"}  # no ThreadSanitizer
             done = subprocess.run([compiler(), *OPTIONS, *options, "-o", str(made)], input=source, text=True,
-                                  capture_output=True, check=False)
+                                  capture_output=True, check=False, env=plain)
             if done.returncode:
                 raise RuntimeError(f"{name}: expected {compiler()} to compile it, got\n{done.stderr}")
             if done.stderr:
