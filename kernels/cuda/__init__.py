@@ -3,7 +3,11 @@
 from ..array import *  # noqa: F403  every pass that is not overridden below
 from ..array import __all__ as __all__
 from .adaptive_avg_pool import adaptive_avg_pool2d, adaptive_avg_pool2d_grad
+from .add_bias import add_bias
 from .avg_pool import avg_pool2d, avg_pool2d_grad
+from .batch_norm import batch_norm_frozen_grad, batch_norm_grad, batch_norm_normalize, batch_norm_statistics
+from .batch_norm_relu import batch_norm_relu, batch_norm_relu_frozen_grad, batch_norm_relu_grad
+from .channel_sums import channel_sums
 from .conv import conv2d, conv2d_grad_input, conv2d_grad_weight
 from .conv_relu import conv2d_relu
 from .max_pool import max_pool2d, max_pool2d_grad
