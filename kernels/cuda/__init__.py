@@ -23,3 +23,4 @@ from .relu import relu, relu_grad
 from .resize import resize_bilinear, resize_bilinear_grad
 from .softmax_cross_entropy import softmax_cross_entropy, softmax_cross_entropy_grad
 from .unpool import gather, scatter
+from .updates import adam_update, sgd_update
