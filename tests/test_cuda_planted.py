@@ -76,6 +76,13 @@ SOURCES = {  # what: (example, file, text, its fault, what is said of it)
     "a barrier behind the end": (
         "conv2d", "conv_direct.cu", "    for (int part = blockIdx.y;",
         "    if (threadIdx.x + THREADS * blockIdx.x >= pixels) return;\n    for (int part = blockIdx.y;", APART),
+    "half a mask": ("adaptive_avg_pool2d: large windows", "block_sum.h", "__shfl_down_sync(0xffffffff,",
+                    "__shfl_down_sync(0xffff,", "mask does not name all 32 lanes"),
+    "half of the lanes": (
+        "adaptive_avg_pool2d: large windows", "block_sum.h", "for (int by = 16;", "for (int by = 8;", NUMBERS),
+    "shared memory that nobody cleared": (
+        "scatter: different places", "unpool.cu", "share.count; i += THREADS) sums[i] = 0;\n    for (int i = threadIdx.x; i < MOST",
+        "0; i += THREADS) sums[i] = 0;\n    for (int i = threadIdx.x; i < MOST", NUMBERS),
     "an int that is a long long": (
         "relu", "relu.cu", "relu(const REAL* x, REAL* y, long long count)", "relu(const REAL* x, REAL* y, int count)",
         TYPES),
@@ -101,6 +108,8 @@ LAUNCHERS = {
     "an int for a long long": ("relu", "relu.py", "y, np.int64(x.size))", "y, x.size)", TYPES),
     "the arguments changed over": (
         "relu_grad", "relu.py", "contiguous(gy), contiguous(y)", "contiguous(y), contiguous(gy)", NUMBERS),
+    "a block too few": (
+        "gather", "unpool.py", '"gather", values * together,', '"gather", values * together - 64,', NUMBERS),
     "an array as it comes": ("relu_grad: turned", "relu.py", "contiguous(gy), ", "gy, ", "expected contiguous arrays"),
 }
 
@@ -120,6 +129,8 @@ def test_cuda_planted_in_a_launcher(fault, monkeypatch):
 
 RACES = {
     "a barrier taken out": ("conv2d_relu", "conv_direct.cu", "__syncthreads();\n        for (int n", "for (int n"),
+    "a barrier taken out of a header": (
+        "adaptive_avg_pool2d: large windows", "block_sum.h", "__syncthreads();\n    for (int k", "for (int k"),
     "two threads add to one number": ("relu_grad", "relu.cu", "gx[at] = y[at] <= 0", "gx[at / 2] += y[at] <= 0"),
     "two blocks write one number": ("relu", "relu.cu", "y[at] = value <= 0", "y[at % THREADS] = value <= 0"),
 }

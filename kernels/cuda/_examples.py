@@ -51,6 +51,11 @@ class _Numbers:
         """Indices of an input plane, some of them more than once."""
         return self.rng.integers(0, pixels, shape, np.int32)
 
+    def different_places(self) -> np.ndarray:
+        """The same, but none of them twice in a plane."""
+        planes = [self.rng.permutation(H * W)[: OH * OW] for _ in range(N * C)]
+        return np.array(planes, np.int32).reshape(POOLED)
+
     def labels(self) -> np.ndarray:
         """Classes, and void here and there."""
         return self.rng.choice([*range(C), 255], (N, H, W))
@@ -177,6 +182,7 @@ EXAMPLES = {
     "resize_bilinear": lambda a, folder: (a(N, C, 5, 6), H, W, False),
     "resize_bilinear_grad": lambda a, folder: (a(N, C, H, W), 5, 6, True),
     "scatter": lambda a, folder: (a(*POOLED), a.places(), H, W),
+    "scatter: different places": lambda a, folder: (a(*POOLED), a.different_places(), H, W),
     "scatter: planes of several ranges": lambda a, folder: (a(1, 2, 17, 18), a.places((1, 2, 17, 18), 65 * 64), 65, 64),
     "sgd_update": lambda a, folder: (_parameters(a), _parameters(a), _parameters(a), [0.1, 0.2], 0.9, [0.0, 0.01]),
     "softmax_cross_entropy": lambda a, folder: (
