@@ -2,8 +2,8 @@
 
     reference   plain Python loops: the definition, and what a beginner steps through
     array       the same passes vectorised, on NumPy or CuPy alike
-    cpu         the same in numba (a pass that has none yet is the one of `array`)
-    cuda        the same in CUDA C++ (a pass that has none yet is the one of `array`)
+    cpu         the same in numba
+    cuda        the same in CUDA C++; on NumPy's arrays it runs emulated, for trust and for learning
 
 The four folders have the same file names, function names and signatures. Which one runs is decided at each call by
 the type of the array (numpy -> cpu, cupy -> cuda), by the environment variable MINIFCN_KERNELS, or inside

@@ -1,4 +1,4 @@
-"""Random configurations: every pass of `array` and `cpu` against `reference`, in shapes that nobody would think of.
+"""Random configurations: every pass of the other folders against `reference`, in shapes that nobody would think of.
 
 Hypothesis draws the configurations, always the same ones, and when two folders differ it looks for the smallest
 configuration in which they do. `reference` itself is held to brute force in the tests of each op. It computes in
@@ -15,6 +15,7 @@ from minifcn.kernels import kernels_for, use_winograd
 
 OTHERS = ("array", "cpu")
 FEW, MANY = 100, 2000  # configurations in `make test`, in `make test-full`
+EMULATED = 20  # times fewer on the emulated GPU, which takes milliseconds for a launch
 
 
 @st.composite
@@ -134,7 +135,7 @@ def check_winograd(case):
     with use_kernels("array"):
         expected = run(np.float64)
     for allowed in (True, False):
-        with use_winograd(allowed), use_kernels("cpu"):
+        with use_winograd(allowed), use_kernels(OTHERS[-1]):
             found = run(np.float32)
         for one, other in zip(found, expected, strict=True):
             assert one.dtype == np.float32
@@ -296,12 +297,31 @@ def hunt(name, count):
     settings(max_examples=count, derandomize=True, deadline=None, database=None)(given(cases)(check))()
 
 
+@pytest.fixture
+def emulated(monkeypatch):
+    """Hold `cuda` to `reference`, and no other folder."""
+    monkeypatch.setitem(globals(), "OTHERS", ("cuda",))
+
+
 @pytest.mark.parametrize("name", CHECKS)
 def test_some(name):
     hunt(name, FEW)
+
+
+@pytest.mark.emulator
+@pytest.mark.parametrize("name", CHECKS)
+def test_some_on_the_emulator(name, emulated):
+    hunt(name, FEW // EMULATED)
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("name", CHECKS)
 def test_many(name):
     hunt(name, MANY)
+
+
+@pytest.mark.full
+@pytest.mark.emulator
+@pytest.mark.parametrize("name", CHECKS)
+def test_many_on_the_emulator(name, emulated):
+    hunt(name, MANY // EMULATED)

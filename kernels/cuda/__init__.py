@@ -1,7 +1,8 @@
-"""The passes in CUDA C++, each .cu file beside its launcher. A pass that has none yet is the one of `array`."""
+"""Every pass in CUDA C++: .cu files beside the functions that launch them, on a GPU or on the emulator.
 
-from ..array import *  # noqa: F403  every pass that is not overridden below
-from ..array import __all__ as __all__
+Matrix products are the library's: cuBLAS, through CuPy. `_program` says what kernels and launchers agree on.
+"""
+
 from .adaptive_avg_pool import adaptive_avg_pool2d, adaptive_avg_pool2d_grad
 from .add_bias import add_bias
 from .avg_pool import avg_pool2d, avg_pool2d_grad
@@ -24,3 +25,27 @@ from .resize import resize_bilinear, resize_bilinear_grad
 from .softmax_cross_entropy import softmax_cross_entropy, softmax_cross_entropy_grad
 from .unpool import gather, scatter
 from .updates import adam_update, sgd_update
+
+__all__ = [
+    "adam_update",
+    "adaptive_avg_pool2d", "adaptive_avg_pool2d_grad",
+    "add_bias",
+    "avg_pool2d", "avg_pool2d_grad",
+    "batch_norm_frozen_grad", "batch_norm_grad", "batch_norm_normalize",
+    "batch_norm_relu", "batch_norm_relu_frozen_grad", "batch_norm_relu_grad",
+    "batch_norm_statistics",
+    "channel_sums",
+    "conv2d", "conv2d_grad_input", "conv2d_grad_weight",
+    "conv2d_prepared",
+    "conv2d_relu",
+    "conv2d_relu_prepared", "conv_transpose2d_prepared",
+    "gather",
+    "local_response_norm", "local_response_norm_grad",
+    "max_pool2d", "max_pool2d_grad",
+    "prepare_conv2d", "prepare_conv_transpose2d",
+    "relu", "relu_grad",
+    "resize_bilinear", "resize_bilinear_grad",
+    "scatter",
+    "sgd_update",
+    "softmax_cross_entropy", "softmax_cross_entropy_grad",
+]
