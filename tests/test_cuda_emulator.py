@@ -1,5 +1,8 @@
 """What runs CUDA sources without a GPU: what it computes, and what it refuses, on kernels of a few lines."""
 
+import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -124,6 +127,18 @@ def tried(tmp_path_factory):
 
 
 X = np.arange(64, dtype=np.float32)
+
+
+def test_importing_the_passes_runs_nothing():
+    """Compilers and CuPy are looked for at the first launch."""
+    program = """if True:
+        import subprocess, sys
+        subprocess.Popen = None
+        import minifcn.kernels.cuda
+        assert not {"cupy", "minifcn.kernels.cuda._emulator", "minifcn.kernels.cuda._gpu"} & {*sys.modules}
+    """
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
 
 
 # What it computes.

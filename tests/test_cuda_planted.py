@@ -81,8 +81,8 @@ SOURCES = {  # what: (example, file, text, its fault, what is said of it)
     "half of the lanes": (
         "adaptive_avg_pool2d: large windows", "block_sum.h", "for (int by = 16;", "for (int by = 8;", NUMBERS),
     "shared memory that nobody cleared": (
-        "scatter: different places", "unpool.cu", "share.count; i += THREADS) sums[i] = 0;\n    for (int i = threadIdx.x; i < MOST",
-        "0; i += THREADS) sums[i] = 0;\n    for (int i = threadIdx.x; i < MOST", NUMBERS),
+        "scatter: different places", "unpool.cu", "sums[i] = 0;\n    for (int i = threadIdx.x; i < MOST",
+        "{}\n    for (int i = threadIdx.x; i < MOST", NUMBERS),
     "an int that is a long long": (
         "relu", "relu.cu", "relu(const REAL* x, REAL* y, long long count)", "relu(const REAL* x, REAL* y, int count)",
         TYPES),
@@ -131,6 +131,9 @@ RACES = {
     "a barrier taken out": ("conv2d_relu", "conv_direct.cu", "__syncthreads();\n        for (int n", "for (int n"),
     "a barrier taken out of a header": (
         "adaptive_avg_pool2d: large windows", "block_sum.h", "__syncthreads();\n    for (int k", "for (int k"),
+    "two blocks keep their sums in one place": (
+        "channel_sums: large", "channel.h", "own_channel() * gridDim.y + blockIdx.y) * COUNT",
+        "own_channel() * gridDim.y) * COUNT"),
     "two threads add to one number": ("relu_grad", "relu.cu", "gx[at] = y[at] <= 0", "gx[at / 2] += y[at] <= 0"),
     "two blocks write one number": ("relu", "relu.cu", "y[at] = value <= 0", "y[at % THREADS] = value <= 0"),
 }

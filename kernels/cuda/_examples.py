@@ -26,6 +26,7 @@ STEPS = (2, 1, 0, 1, 1, 2)  # sh, sw, ph, pw, dh, dw
 GROUPS = 2
 POOL = (KH, KW, *STEPS)
 POOLED = (N, C, OH, OW)
+LARGE = (2, 3, 48, 50)  # more pixels than one block sums
 UP = (N, C, 5, 6)  # what a transposed convolution enlarges: by 2, from its own weight
 UP_STEPS = (10, 12, 4, 4, 2, 2, 1, 1, 1, 1, C)  # h, w, kh, kw, sh, sw, ph, pw, dh, dw, groups
 
@@ -115,16 +116,19 @@ def _divisor(a):
     return a.positive(4, 7)
 
 
-def _statistics(a):
-    return a(C), a.positive(C), a(C)  # mean, inv_std, weight
+def _normalized_grad(a, shape=(N, C, H, W)):
+    mean, inv_std, weight = a(shape[1]), a.positive(shape[1]), a(shape[1])
+    return a(*shape), a(*shape), mean, inv_std, weight
 
 
-def _normalized_grad(a, folder):
-    return a(N, C, H, W), a(N, C, H, W), *_statistics(a)
+def _normalized(a, folder):
+    _, x, *statistics = _normalized_grad(a)
+    return x, *statistics, a(C)
 
 
 def _normalized_relu_grad(a, folder):
-    return a(N, C, H, W), np.maximum(a(N, C, H, W), 0), a(N, C, H, W), *_statistics(a)
+    gy, x, *statistics = _normalized_grad(a)
+    return gy, np.maximum(a(N, C, H, W), 0), x, *statistics
 
 
 def _parameters(a):
@@ -146,14 +150,17 @@ EXAMPLES = {
     "avg_pool2d": lambda a, folder: (a(N, C, H, W), _divisor(a), 4, 7, 3, 2, 2, 2, 0, 1),
     "avg_pool2d: large windows": lambda a, folder: (a(N, C, H, W), a.positive(1, 2), 1, 2, 9, 6, 9, 6, 0, 0),
     "avg_pool2d_grad": lambda a, folder: (a(N, C, 4, 7), _divisor(a), H, W, 3, 2, 2, 2, 0, 1),
-    "batch_norm_frozen_grad": _normalized_grad,
-    "batch_norm_grad": _normalized_grad,
-    "batch_norm_normalize": lambda a, folder: (a(N, C, H, W), *_statistics(a), a(C)),
-    "batch_norm_relu": lambda a, folder: (a(N, C, H, W), *_statistics(a), a(C)),
+    "batch_norm_frozen_grad": lambda a, folder: _normalized_grad(a),
+    "batch_norm_grad": lambda a, folder: _normalized_grad(a),
+    "batch_norm_grad: large": lambda a, folder: _normalized_grad(a, LARGE),
+    "batch_norm_normalize": _normalized,
+    "batch_norm_relu": _normalized,
     "batch_norm_relu_frozen_grad": _normalized_relu_grad,
     "batch_norm_relu_grad": _normalized_relu_grad,
     "batch_norm_statistics": lambda a, folder: (a(N, C, H, W),),
+    "batch_norm_statistics: large": lambda a, folder: (a(*LARGE),),
     "channel_sums": lambda a, folder: (a(N, C, H, W),),
+    "channel_sums: large": lambda a, folder: (a(*LARGE),),
     "conv2d": _conv,
     "conv2d: deep": lambda a, folder: _deep(a, N),
     "conv2d: deep, one image": lambda a, folder: _deep(a, 1),

@@ -82,7 +82,7 @@ def _judge(names: list[str], sources: Path | None) -> int:
     log, verdict = Path(f"{os.environ[LOG]}.{os.getpid()}"), 0
     for name in names:
         before = len(_read(log))
-        kernels = ", ".join(kernel for _, kernel in launches(name)) or "no kernel"
+        kernels = ", ".join(kernel for _, kernel in launches(name)) or "none launched"
         report = _read(log)[before:]
         print(f"{name} ({kernels}): {'RACE' if report else 'clean'}", *_accesses(report), sep="\n    ", flush=True)
         verdict |= bool(report)
