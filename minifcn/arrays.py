@@ -7,6 +7,7 @@
 CuPy is optional and is imported only when somebody asks about a GPU.
 """
 
+import contextlib
 import functools
 import importlib
 import re
@@ -17,8 +18,8 @@ import numpy as np
 from .kernels import array_module, use_kernels, use_winograd
 
 __all__ = [
-    "array_module", "gpu_status", "numbers_of", "resolve_device", "to_device", "to_numpy", "use_kernels",
-    "use_winograd",
+    "array_module", "gpu_status", "numbers_of", "resolve_device", "to_device", "to_numpy", "use_device",
+    "use_kernels", "use_winograd",
 ]
 
 
@@ -78,9 +79,19 @@ def to_device(x: Any, device: str) -> Any:
     place, _ = resolve_device(device)
     if place == "cpu":
         return to_numpy(x)
-    cupy = importlib.import_module("cupy")
-    with cupy.cuda.Device(int(place.removeprefix("cuda:"))):
-        return cupy.asarray(x)
+    with use_device(place):
+        return importlib.import_module("cupy").asarray(x)
+
+
+def use_device(device: str) -> contextlib.AbstractContextManager:
+    """For a `with` block in which new arrays and computations are on a device: CuPy's are on the current GPU.
+
+    Raises what `resolve_device` raises.
+    """
+    place, _ = resolve_device(device)
+    if place == "cpu":
+        return contextlib.nullcontext()
+    return importlib.import_module("cupy").cuda.Device(int(place.removeprefix("cuda:")))
 
 
 def to_numpy(x: Any) -> np.ndarray:

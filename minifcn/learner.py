@@ -5,17 +5,19 @@ nothing else. So there is no random state to save: a run that was stopped and re
 that was not.
 """
 
+import contextlib
 import math
 import statistics
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import data, models, optim
-from .arrays import resolve_device, to_device, to_numpy
+from .arrays import array_module, numbers_of, resolve_device
 from .enlarging import enlarged, size_taken
+from .feeding import Feeding
 from .fusion import fuse
 from .layers import SoftmaxCrossEntropy
 from .ops.check import Array
@@ -34,10 +36,19 @@ from .preparation import (
 )
 from .progress import Progress
 from .settings import Settings
+from .shapes import shapes_of
 
 
 class TrainingError(ValueError):
     """The training cannot go on: the message says why and what to do."""
+
+
+class Seen(NamedTuple):
+    """What an iteration shows of itself."""
+
+    loss: float
+    right: int  # pixels of the last batch
+    labelled: int  # of how many that are not void
 
 
 class Learner:
@@ -76,38 +87,63 @@ class Learner:
         self.runner = fuse(self.net) if settings.fuse else self.net
         self.predictor = Predictor(self.net, self.meta(), settings.fuse)
         self.iterations = 0
+        self.scored: dict[tuple[int, int], list[Any]] = {}  # (H, W) of images -> of each head's scores
+        self.feeding: Feeding | None = None  # made with the first batch for a GPU
 
-    def train_step(self, step: int) -> tuple[float, Array, Array]:
-        """Iteration `step`: one or several batches, one update. Returns the loss, the last prediction and its truth."""
+    def train_step(self, step: int) -> "Seen":
+        """Iteration `step`: one or several batches, one update. Returns the loss, and the hits in the last batch."""
         parts, loss = self.settings.accumulate, 0.0
         for number in range(step * parts, (step + 1) * parts):
-            part, prediction, target = self.add_gradients(number)
-            loss += part / parts
+            seen = self.add_gradients(number)
+            loss += seen.loss / parts
         self.optimizer.step(self.policy()(step))
         self.optimizer.zero_grad()
-        return loss, prediction, target
+        return seen._replace(loss=loss)
 
-    def add_gradients(self, number: int) -> tuple[float, Array, Array]:
-        """Batch `number`: forward, loss, backward. Returns the loss, the prediction and the truth.
+    def add_gradients(self, number: int) -> "Seen":
+        """Batch `number`: forward, loss, backward. Returns the loss and how many pixels were right.
 
         Of several batches that make one update, each counts for its part of the gradient (Caffe's iter_size).
         """
-        x, target = self.batch(number)  # (N, C, H, W), (N, H, W)
+        x, weight, *targets = self.batch_on_device(number)  # (N, C, H, W), (N, H, W) or None, (N, H, W) for each head
         self._draw_dropout(number)
         y = self.runner.forward(*divided(self.net, x), record=True)
         scores = list(y) if isinstance(y, tuple) else [y]  # (N, K, H, W), from each head
-        targets = self._at_scores([target, *self.second_target(number)], scores, number)
-        weights = [self.pixel_weight(targets[0], scores[0].dtype), None][: len(targets)]
-        loss = sum(float(layer.forward(*given, record=True))
-                   for layer, *given in zip(self.losses, scores, targets, weights, strict=True))
+        weights = [weight, None][: len(targets)]
+        losses = [layer.forward(*given, record=True)
+                  for layer, *given in zip(self.losses, scores, targets, weights, strict=True)]
+        # All that the host wants to know of a step, so that it waits for a GPU once.
+        *losses, right, labelled = numbers_of(*losses, *_hits(scores[0], targets[0]))
+        loss = sum(losses)
         if not math.isfinite(loss):
             raise TrainingError(self._explain(loss, number, x))
-        prediction = to_numpy(scores[0].argmax(axis=1))  # (N, H, W)
         del y, scores  # what has no name is freed as soon as the last layer has used it
         nobody = (False,) * len(self.net.inputs)  # wants the photograph's gradient
         part = 1.0 / self.settings.accumulate
         self.runner.back_out([layer.backward(part)[0] for layer in self.losses], nobody)
-        return loss, prediction, to_numpy(targets[0])
+        return Seen(loss, int(right), int(labelled))
+
+    # What is learned from. All of it is made on the host, by the number of the batch alone.
+
+    def batch_on_device(self, number: int) -> Sequence[Any]:
+        """`batch_for_loss` where the network is. On the way to a GPU the next batch is under way already."""
+        if self.device == "cpu":
+            return self.batch_for_loss(number)
+        self.feeding = self.feeding or Feeding(self.batch_for_loss, self.device)
+        end = self.iterations * self.settings.accumulate
+        return self.feeding.take(number, number + 1 if number + 1 < end else None)
+
+    def close(self) -> None:
+        """End what works beside: the thread that feeds a GPU."""
+        if self.feeding is not None:
+            self.feeding.close()
+            self.feeding = None
+
+    def batch_for_loss(self, number: int) -> list[Any]:
+        """What the losses of a batch are made of: the images, pixel weights or None, and the labels for each head."""
+        x, target = self.batch(number)
+        targets = self._at_scores([target, *self.second_target(number)], x.shape[2:], number)
+        return [x, self.pixel_weight(targets[0], x.dtype), *targets]
 
     def pixel_weight(self, target: Array, dtype: Any) -> Array | None:
         """What each pixel counts in the first head's loss, (N, H, W) for labels (N, H, W); None: what its class does.
@@ -116,8 +152,7 @@ class Learner:
         """
         if self.settings.weight_map == "none":
             return None
-        maps = [data.unet_weight_map(label, self.class_weights) for label in to_numpy(target)]
-        return to_device(np.stack(maps).astype(dtype), self.device)
+        return np.stack([data.unet_weight_map(label, self.class_weights) for label in target]).astype(dtype)
 
     def batch(self, number: int) -> tuple[Array, Array]:
         """The images and labels of a batch; without accumulation that is the one of iteration `number`."""
@@ -132,10 +167,13 @@ class Learner:
                                 f"{number // self.settings.accumulate} ({names}). Look at these masks, use a larger "
                                 f"crop or larger batches.")
 
-    def _at_scores(self, targets: list[Array], scores: list[Array], number: int) -> list[Array]:
-        """The labels of a batch at the places of the scores, if there is not one for each pixel."""
-        found = [labels_for(self.net, name, target, y.shape[2:])
-                 for name, target, y in zip(self.net.outputs, targets, scores, strict=True)]
+    def _at_scores(self, targets: list[Array], image: tuple[int, int], number: int) -> list[Array]:
+        """The labels of a batch at the places of the scores, if there is not one for each pixel of the (H, W) image."""
+        if image not in self.scored:
+            shapes = shapes_of(self.net, image)
+            self.scored[image] = [shapes[name][2:] for name in self.net.outputs]
+        found = [labels_for(self.net, name, target, size)
+                 for name, target, size in zip(self.net.outputs, targets, self.scored[image], strict=True)]
         if found[0] is not targets[0]:
             self._check_labelled(found[0], number)  # of the image some may be labelled, but not of what is scored
         return found
@@ -156,15 +194,17 @@ class Learner:
         if self.settings.pad:
             size = size_taken(self.net, x.shape[2:])
             x, target = enlarged(x, size), enlarged(target, size, data.VOID)
-        return to_device(x, self.device), to_device(target, self.device)
+        return x, target
 
     def _indices(self, number: int) -> Array:
         return data.batch_indices(len(self.train_data), self.settings.batch_size, self.settings.seed, number)
 
     def check_weights(self, step: int) -> None:
         """Raises TrainingError if the last of `step` updates left a NaN or an infinity in the network."""
-        for name, array in self.net.state().items():
-            if not np.isfinite(to_numpy(array)).all():
+        state = self.net.state()
+        finite = numbers_of(*(array_module(array).isfinite(array).all() for array in state.values()))
+        for name, is_finite in zip(state, finite, strict=True):
+            if not is_finite:
                 raise TrainingError(f"train: expected finite weights, got NaN or infinity in {name} after iteration "
                                     f"{step - 1}. Lower the learning rate ({self.settings.lr:g}) and start again, or "
                                     f"resume from the last checkpoint.")
@@ -192,7 +232,8 @@ class Learner:
         self.iterations = 1 << 30  # for the learning rate of these few
         net = {name: array.copy() for name, array in self.net.state().items()}
         optimizer = self.optimizer.state()  # copies already
-        seconds = [_seconds(self.train_step, step) for step in range(5)][1:]  # the first one warms up
+        with contextlib.closing(self):
+            seconds = [_seconds(self.train_step, step) for step in range(5)][1:]  # the first one warms up
         self.net.load(net)
         self.optimizer.load(optimizer)
         image = self.val_data[0].image
@@ -226,14 +267,24 @@ class Learner:
         step = number // self.settings.accumulate
         where = "the loss itself, on finite scores"
         for name, value in self.net.walk(*divided(self.net, x)):
-            if hasattr(value, "dtype") and not bool(np.isfinite(to_numpy(value)).all()):
+            if hasattr(value, "dtype") and not _finite(value):
                 weights = self.net[name.split(".")[0]].parameters().values()
-                spoiled = any(not np.isfinite(to_numpy(p.data)).all() for p in weights)
+                spoiled = any(not _finite(p.data) for p in weights)
                 how = "whose weights the last update spoiled" if spoiled else "from finite weights"
                 where = f"layer {name!r}, {how}"
                 break
         return (f"train: expected a finite loss, got {loss} in iteration {step}; the first to produce one was {where}. "
                 f"Lower the learning rate ({self.settings.lr:g}) and start again, or resume from the last checkpoint.")
+
+
+def _hits(scores: Array, target: Array) -> tuple[Array, Array]:
+    """How many pixels are right and how many are labelled, for scores (N, K, H, W): 0-d arrays beside them."""
+    valid = target != data.VOID  # (N, H, W)
+    return ((scores.argmax(axis=1) == target) & valid).sum(), valid.sum()
+
+
+def _finite(array: Array) -> bool:
+    return bool(array_module(array).isfinite(array).all())
 
 
 def _seconds(function: Callable[..., Any], *arguments: Any) -> float:

@@ -57,17 +57,20 @@ class Predictor:
         self.tile: tuple[int, int] | None = None
 
     @classmethod
-    def open(cls, source: "Graph | Predictor | str | os.PathLike", *, fuse: bool = True) -> "Predictor":
+    def open(
+        cls, source: "Graph | Predictor | str | os.PathLike", *, fuse: bool = True, device: str = "cpu",
+    ) -> "Predictor":
         """From a network, a checkpoint file, or a run folder (its best checkpoint, else its last).
 
-        A network that comes from a file is frozen: it is here to predict, and nobody else has it.
+        A network that comes from a file is brought to `device`, and frozen: it is here to predict, and nobody else has
+        it.
         """
         if isinstance(source, Predictor):
             return source
         if isinstance(source, Graph):
             return cls(source, {}, fuse)
         net, meta = load(checkpoint_of(source))
-        return cls(net.freeze(), meta, fuse)
+        return cls(net.to(device=device).freeze(), meta, fuse)
 
     def use_tile(self, tile: tuple[int, int]) -> None:
         """Cut pictures into tiles of (H, W): smaller ones take less memory, and more time.

@@ -5,10 +5,6 @@ import sys
 import time
 from typing import Any, TextIO
 
-import numpy as np
-
-from .data import VOID
-
 PLAIN_EVERY = 5.0  # seconds between two plain lines
 WIDE = 115  # columns that a live line with a bar and whole words takes
 SHORT = {"accuracy": "acc", "mean IoU": "mIoU", "images/s": "img/s"}  # on a narrower terminal
@@ -119,11 +115,10 @@ class Recent:
         self.rates: list[float] = []  # images a second
         self.mean_iou: float | None = None
 
-    def add(self, loss: float, prediction: np.ndarray, target: np.ndarray, seconds: float) -> None:
-        valid = target != VOID
+    def add(self, loss: float, right: int, labelled: int, rate: float) -> None:
         self.losses.append(loss)
-        self.hits.append((int(((prediction == target) & valid).sum()), int(valid.sum())))
-        self.rates.append(len(target) / seconds)
+        self.hits.append((right, labelled))
+        self.rates.append(rate)
 
     def loss(self) -> float:
         return statistics.fmean(self.losses[-self.SPAN :])

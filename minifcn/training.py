@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import pictures
+from .arrays import use_device
 from .evaluation import score
 from .interrupt import Interruptible
 from .kernels import use_winograd
@@ -63,9 +64,10 @@ def train(
         progress,
         np.errstate(over="ignore", invalid="ignore"),  # the loss is watched: its message says more
         contextlib.nullcontext() if settings is None or settings.winograd else use_winograd(False),
+        contextlib.nullcontext() if settings is None else use_device(settings.device),
     ):
         training = _resumed(folder, progress) if resume else _started(settings, folder, overwrite, progress)
-        with Interruptible() as interrupt:
+        with Interruptible() as interrupt, contextlib.closing(training.learner):
             training.run(interrupt)
         return training.finish()
 
@@ -112,11 +114,11 @@ class Training:
         self.progress.start("training", learner.iterations, self.step)
         while self.step < learner.iterations and not interrupt.asked:
             start = time.perf_counter()
-            loss, prediction, target = learner.train_step(self.step)
+            seen = learner.train_step(self.step)
             elapsed = time.perf_counter() - start
             self.step, self.seconds = self.step + 1, self.seconds + elapsed
-            recent.add(loss, prediction, target, elapsed / settings.accumulate)  # what it sees is the last batch
-            record: dict[str, Any] = {"step": self.step, "seconds": round(self.seconds, 3), "loss": loss}
+            recent.add(*seen, settings.batch_size * settings.accumulate / elapsed)
+            record: dict[str, Any] = {"step": self.step, "seconds": round(self.seconds, 3), "loss": seen.loss}
             if self.step in evaluate_at:
                 record |= self.evaluate(recent)
             self.folder.log(record)
@@ -161,7 +163,7 @@ class Training:
         learner, folder = self.learner, self.folder
         finished = self.step >= learner.iterations
         fuse = learner.settings.fuse
-        predictor = Predictor.open(folder.path, fuse=fuse) if finished else learner.predictor
+        predictor = Predictor.open(folder.path, fuse=fuse, device=learner.device) if finished else learner.predictor
         scores = self.best_scores if finished else None
         scores = scores or score(predictor, learner.val_data)
         samples = [learner.val_data[index] for index in _spread(len(learner.val_data), SHOWN)]

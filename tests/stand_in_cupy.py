@@ -30,7 +30,8 @@ BLOCK = 512  # CuPy's pools round every request up to a multiple of this
 UFUNCS = """
     abs absolute add bitwise_and bitwise_or divide equal exp expm1 floor floor_divide fmax greater
     greater_equal invert isfinite isinf isnan left_shift less less_equal log log1p logical_and logical_not
-    logical_or maximum minimum mod multiply negative not_equal positive power remainder right_shift sign sqrt square subtract tanh
+    logical_or maximum minimum mod multiply negative not_equal positive power remainder right_shift sign sqrt square
+    subtract tanh
     true_divide
 """
 
@@ -160,13 +161,14 @@ class Event:
     """A point on a stream."""
 
     def __init__(self, block=False, disable_timing=False, interprocess=False):
-        self.due = []
+        self._due, self._awaited = [], False  # by the host
 
     def record(self, stream=None):
-        self.due = list(stream.pending)
+        self._due = list(stream._pending)
 
     def synchronize(self):
-        _catch_up(self.due)
+        self._awaited = True
+        _catch_up(self._due)
 
 
 def _catch_up(due):
@@ -324,7 +326,7 @@ def make_cupy(devices=1, total=1 << 34):
             if stream is null or not _pinned(arr):
                 copy()  # memory that is not pinned is copied at once, while the host waits
             else:
-                stream.pending.append(copy)
+                stream._pending.append(copy)
 
         def astype(self, dtype, order="K", casting=None, subok=None, copy=True):
             if not copy and self.dtype == dtype:
@@ -385,15 +387,15 @@ def make_cupy(devices=1, total=1 << 34):
 
     class Stream:
         def __init__(self, null=False, non_blocking=False, ptds=False, priority=None):
-            self.pending, self.before = [], []
+            self._pending, self._before = [], []
 
         def __enter__(self):
-            self.before.append(gpu.thread.stream)
+            self._before.append(gpu.thread.stream)
             gpu.thread.stream = self
             return self
 
         def __exit__(self, *_):
-            gpu.thread.stream = self.before.pop()
+            gpu.thread.stream = self._before.pop()
 
         def record(self, event=None):
             event = event or Event()
@@ -403,11 +405,11 @@ def make_cupy(devices=1, total=1 << 34):
 
         def wait_event(self, event):
             gpu.log.append(("wait", self, event))
-            _catch_up(event.due)
+            _catch_up(event._due)
 
         def synchronize(self):
-            _catch_up(self.pending)
-            self.pending.clear()
+            _catch_up(self._pending)
+            self._pending.clear()
 
     class Device:
         def __init__(self, device=None):
@@ -567,6 +569,7 @@ def make_cupy(devices=1, total=1 << 34):
         return compute(lambda values: np.unravel_index(values, dims, order), indices)
 
     def alloc_pinned_memory(size):
+        gpu.log.append(("pinned", size))
         return PinnedMemory(-(-max(size, 1) // BLOCK) * BLOCK)
 
     def device_count():

@@ -30,7 +30,7 @@ RUNGS = (
     {"testing", "gradients"},
     {"data", "metrics", "trimap", "boundary", "pictures", "progress", "interrupt"},
     {"weights", "gradcheck", "caffe", "torchvision", "preprocessing"},
-    {"training", "learner", "preparation", "runs", "evaluation", "prediction", "published", "uncertainty",
+    {"training", "learner", "feeding", "preparation", "runs", "evaluation", "prediction", "published", "uncertainty",
      "explain"},
     {"cli", "__main__"},
     {"tutorials"},

@@ -33,7 +33,7 @@ def test_the_loss_is_that_of_the_map(scenes, monkeypatch, class_weights, reducti
         return forward(*given, **options)
 
     monkeypatch.setattr(learner.loss, "forward", listening)
-    loss, _, target = learner.add_gradients(1)
+    loss, (_, target) = learner.add_gradients(1).loss, learner.batch(1)
     (scores, labels, weights), = seen
     np.testing.assert_array_equal(labels, target)
     expected = np.stack([unet_weight_map(label, learner.class_weights) for label in target])
