@@ -7,6 +7,8 @@ from minifcn.progress import clock
 
 COLUMNS = ("row", "N", "threads", "ours ms", "PyTorch ms", "other ms", "ratio", "best", "bar (aim)", "verdict",
            "GFLOP/s", "% peak", "GB/s", "% copy", "error", "its error", "turns")
+WIDTHS = (66, 2, 2, 9, 9, 18, 6, 6, 9, 7, 7, 5, 6, 5, 8, 9, 3)
+WORDS = (0, 9)
 OTHERS = {"channels_last": "cl", "fused": "fu", "onnxruntime": "ort"}  # what stands behind a time of "other ms"
 
 NOT_MEASURED = """\
@@ -32,6 +34,11 @@ def verdict(ratio: float | None, best: float | None, bar: float | None) -> str:
     return "ok" if best >= bar else "default" if ratio >= bar else "BELOW"
 
 
+def inexact(result: dict[str, Any]) -> bool:
+    """Whether the error is larger than allowed. One that is no number is."""
+    return result["error"] is not None and not result["error"] <= result["allowed_error"]
+
+
 def judged(result: dict[str, Any]) -> dict[str, Any]:
     """A result with ratio, verdict and shares of the limits worked out from what was measured."""
     result = dict(result)
@@ -40,7 +47,7 @@ def judged(result: dict[str, Any]) -> dict[str, Any]:
     result["ratio"] = peers["default"] / ours if peers else None
     result["best_ratio"] = min(peers.values()) / ours if peers else None
     result["verdict"] = verdict(result["ratio"], result["best_ratio"], result["bar"])
-    if result["error"] is not None and result["error"] > result["allowed_error"]:
+    if inexact(result):
         result["verdict"] = (result["verdict"] + " INEXACT").strip()
     if result["flops"]:
         result["gflops"] = result["flops"] / ours / 1e6
@@ -60,26 +67,26 @@ def cells(result: dict[str, Any]) -> list[str]:
     """One line of the table, cell by cell."""
     bar, aim, turns = result["bar"], result["aim"], result["turns"]
     peers = result["peers_ms"]
-    others = " ".join(f"{_ms(peers[name])}{short}" for name, short in OTHERS.items() if name in peers)
-    folders = "; ".join(f"{name} {_ms(ms)} ms" for name, ms in result.get("folders_ms", {}).items())
+    others = " ".join(f"{ms_text(peers[name])}{short}" for name, short in OTHERS.items() if name in peers)
+    folders = "; ".join(f"{name} {ms_text(ms)} ms" for name, ms in result.get("folders_ms", {}).items())
     return [
         result["title"] + (f" ({folders})" if folders else ""), str(result["batch"]), str(result["threads"]),
-        _ms(result["ours_ms"]), _ms(peers.get("default")), others,
-        _ratio(result["ratio"]), _ratio(result["best_ratio"]),
+        ms_text(result["ours_ms"]), ms_text(peers.get("default")), others,
+        ratio_text(result["ratio"]), ratio_text(result["best_ratio"]),
         "" if bar is None else f"{bar:g} ({aim:g})" if aim else f"{bar:g}",
-        result["verdict"], _number(result.get("gflops")), _number(result.get("percent_of_peak")),
-        _number(result.get("gbs")), _number(result.get("percent_of_copy")),
-        _error(result["error"]), _error(result["peer_error"]), str(turns),
+        result["verdict"], number_text(result.get("gflops")), number_text(result.get("percent_of_peak")),
+        number_text(result.get("gbs")), number_text(result.get("percent_of_copy")),
+        error_text(result["error"]), error_text(result["peer_error"]), str(turns),
     ]
 
 
 def line(result: dict[str, Any]) -> str:
     """The same for a terminal, while the benchmark runs."""
-    return _aligned(cells(result))
+    return aligned(cells(result))
 
 
 def heading() -> str:
-    return _aligned(["row", "N", "t", "ours ms", "PyTorch", "other ms", "ratio", "best", "bar (aim)", "", "GFLOP/s",
+    return aligned(["row", "N", "t", "ours ms", "PyTorch", "other ms", "ratio", "best", "bar (aim)", "", "GFLOP/s",
                      "%peak", "GB/s", "%copy", "error", "PyTorch's", "n"])
 
 
@@ -105,14 +112,12 @@ def markdown(report: dict[str, Any], machine: list[str]) -> str:
     """The whole report as a page."""
     limits = [f"{threads} thread{'s' if int(threads) > 1 else ''}: {peak:.0f} GFLOP/s from registers, copy of 256 MiB "
               f"{report['copy_gbs'][threads]:.1f} GB/s" for threads, peak in report["peak_gflops"].items()]
-    table = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
-    table += ["| " + " | ".join(cells(result)) + " |" for result in report["rows"]]
     memory = ["Peak memory of a training step, less what import alone takes:", "",
               *(f"- {text}" for text in memory_lines(report["memory"]))] if report["memory"] else []
     parts = [f"# CPU benchmark, {report['date']}", "", *(f"- {text}" for text in [*machine, *limits]),
              f"- measured in {clock(report['seconds'])}", "",
              *(text.replace("  ", "- ", 1) for text in summary(report["rows"], report["memory"])), "",
-             *table, "", *memory, "", NOT_MEASURED, ""]
+             *table(COLUMNS, [cells(result) for result in report["rows"]]), "", *memory, "", NOT_MEASURED, ""]
     return "\n".join(parts)
 
 
@@ -120,26 +125,33 @@ def as_json(report: dict[str, Any]) -> bytes:
     return (json.dumps(report, indent=1) + "\n").encode()
 
 
-def _ratio(value: float | None) -> str:
+def ratio_text(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
-def _ms(value: float | None) -> str:
+def ms_text(value: float | None) -> str:
     if value is None:
         return ""
+    if value < 0.1:
+        return f"{value:.4f}"
     return f"{value:.3f}" if value < 1 else f"{value:.2f}" if value < 100 else f"{value:.0f}"
 
 
-def _number(value: float | None) -> str:
+def number_text(value: float | None) -> str:
     return "" if value is None else f"{value:.0f}" if value >= 10 else f"{value:.1f}"
 
 
-def _error(value: float | None) -> str:
+def error_text(value: float | None) -> str:
     return "" if value is None else f"{value:.1e}"
 
 
-def _aligned(texts: list[str]) -> str:
-    widths = (66, 2, 2, 9, 9, 18, 6, 6, 9, 7, 7, 5, 6, 5, 8, 9, 3)
-    words = (0, 9)  # these begin on the left, numbers end on the right
+def aligned(texts: list[str], widths: tuple[int, ...] = WIDTHS, words: tuple[int, ...] = WORDS) -> str:
+    """A line for a terminal; the columns of `words` begin on the left, as numbers end on the right."""
     return " ".join(f"{text:<{width}}" if column in words else f"{text:>{width}}"
                     for column, (text, width) in enumerate(zip(texts, widths, strict=True)))
+
+
+def table(columns: tuple[str, ...], lines: list[list[str]]) -> list[str]:
+    """A table for a page."""
+    return ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns),
+            *("| " + " | ".join(line) + " |" for line in lines)]

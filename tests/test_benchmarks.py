@@ -119,6 +119,7 @@ def test_ratios_are_to_the_peers_default_and_to_its_best():
     ({"bar": None}, ""), ({"peers_ms": {}}, ""), ({"peers_ms": {"default": 19.0, "channels_last": 50.0}}, "BELOW"),
     ({"error": 2e-5, "allowed_error": 1e-5}, "ok INEXACT"), ({"error": 1e-5, "allowed_error": 1e-5}, "ok"),
     ({"error": 2e-5, "allowed_error": 1e-5, "bar": 9}, "BELOW INEXACT"),
+    ({"error": float("nan"), "allowed_error": 1e-5}, "ok INEXACT"),
 ])
 def test_a_row_below_its_bar_is_marked(changes, verdict):
     found = report.judged(RESULT | changes)
@@ -177,6 +178,8 @@ def test_inputs_are_rotated_out_of_the_cache(monkeypatch):
 def test_errors_are_relative_to_the_largest_number():
     leg = clock.Leg(lambda call: (np.array([1.0, 4.5]), None, [np.array([0.0])]))
     assert accuracy.error(leg, [np.array([1.0, 5.0]), np.array([0.0])]) == 0.1
+    wrong = clock.Leg(lambda call: (np.array([1.0]), np.array([np.nan])))
+    assert np.isnan(accuracy.error(wrong, [np.array([1.0]), np.array([1.0])]))
     assert accuracy.allowed(True, 0.0) == 1e-5
     assert accuracy.allowed(False, 1e-5) == pytest.approx(1.5e-5)
 
