@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .clock import Leg
+from .inputs import MAIN_MEMORY, Place
 
 EXACT = "float64"  # the key of a leg that computes the same in double precision, for the error
 
@@ -18,10 +19,10 @@ def has_peer() -> bool:
 
 
 class Dimensions:
-    """The paper's sizes, or smaller ones for tests and for the slow `reference` loops."""
+    """The paper's sizes, or smaller ones for tests and for the slow `reference` loops; and where the arrays lie."""
 
-    def __init__(self, batch: int = 1, scale: float = 1.0) -> None:
-        self.batch, self.scale = batch, scale
+    def __init__(self, batch: int = 1, scale: float = 1.0, place: Place = MAIN_MEMORY) -> None:
+        self.batch, self.scale, self.place = batch, scale, place
 
     def channels(self, number: int) -> int:
         """Scaled, but the three channels of a picture stay three; even, so that two groups divide it."""
@@ -40,12 +41,28 @@ class Case:
         peers: makers of PyTorch's legs by setting: "default", "channels_last", "fused", and EXACT for the error.
         flops: float operations of the direct algorithm for one call; 0 where memory is the limit instead.
         traffic: bytes that must be read and written at least; 0 where arithmetic is the limit.
+        moved: the same where arithmetic is the limit on a CPU; a GPU computes faster, and may wait for memory there.
+        compared: makers of the legs whose results are compared, where those that are timed draw random numbers.
     """
 
     ours: Callable[[], Leg]
     peers: dict[str, Callable[[], Leg]] = field(default_factory=dict)
     flops: float = 0.0
     traffic: float = 0.0
+    moved: float = 0.0
+    compared: dict[str, Callable[[], Leg]] = field(default_factory=dict)
+
+
+def count_flops(case: Case) -> float:
+    """Of a whole network: PyTorch counts those of its own convolutions while it runs them once."""
+    if case.traffic or "default" not in case.peers:
+        return 0.0
+    from torch.utils.flop_counter import FlopCounterMode
+
+    leg = case.peers["default"]()
+    with FlopCounterMode(display=False) as counter:
+        leg.run(leg.before(0))
+    return float(counter.get_total_flops())
 
 
 @dataclass
@@ -75,14 +92,14 @@ class Pass:
     needs: tuple[bool, ...] = ()
     layouts: tuple[str, ...] = ("default", "channels_last")
 
-    def case(self, phase: str, flops: float = 0.0, traffic: float = 0.0) -> Case:
+    def case(self, phase: str, flops: float = 0.0, traffic: float = 0.0, moved: float = 0.0) -> Case:
         """The legs of a phase: "forward", "backward" (after a recorded forward) or "both" (a loss and its gradient)."""
         ours = {"forward": self._forward, "backward": self._backward, "both": self._both}[phase]
         peers = {}
         if has_peer():
             peers = {layout: self._peer(phase, layout) for layout in self.layouts}
             peers[EXACT] = self._peer(phase, "default", exact=True)
-        return Case(ours, peers, flops, traffic)
+        return Case(ours, peers, flops, traffic, moved)
 
     def _input(self, call: int) -> tuple:
         return self.inputs[call % len(self.inputs)]

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 PAUSE = 0.02  # seconds
 TURN = 0.01  # seconds: shorter calls are made several times in a turn; and before they count, the core works so long
 MOST_CALLS = 20  # in one turn
+TICK = 1e-6  # seconds: below it no clock here tells anything
 SLOW = 2.0  # seconds: a call that takes longer is repeated less often
 
 
@@ -72,8 +73,19 @@ class Timing(NamedTuple):
     calls: int
 
 
-def alternate(legs: Mapping[str, Leg], effort: Effort = FULL, pause: float = PAUSE) -> dict[str, Timing]:
-    """Measure all legs turn by turn: name -> Timing."""
+Seconds = Callable[[Leg, int, int], float]
+
+
+def one_by_one(leg: Leg, first: int, calls: int) -> float:
+    """Seconds of a call by this computer's clock: the mean over so many calls, of which the first has that number."""
+    return statistics.fmean(_one_call(leg, first + index) for index in range(calls))
+
+
+def alternate(
+    legs: Mapping[str, Leg], effort: Effort = FULL, pause: float = PAUSE, seconds: Seconds = one_by_one,
+    most_calls: int = MOST_CALLS,
+) -> dict[str, Timing]:
+    """Measure all legs turn by turn, each turn of at most so many calls by `seconds`: name -> Timing."""
     numbers = dict.fromkeys(legs, 0)  # calls made so far
     last = dict.fromkeys(legs, 0.0)  # seconds of a call in the last turn
 
@@ -82,15 +94,14 @@ def alternate(legs: Mapping[str, Leg], effort: Effort = FULL, pause: float = PAU
         awake = time.perf_counter() + TURN
         while pause and last[name] < TURN and time.perf_counter() < awake:
             last[name] = _one_call(legs[name], numbers[name])
-        seconds = [_one_call(legs[name], numbers[name] + index) for index in range(calls)]
+        last[name] = seconds(legs[name], numbers[name], calls)
         numbers[name] += calls
-        last[name] = statistics.fmean(seconds)
         return last[name]
 
     for name in legs:
         turn(name, 1)  # not counted: compiles, and touches all memory for the first time
     once = {name: turn(name, 1) for name in legs}
-    calls = {name: max(1, min(MOST_CALLS, int(TURN / seconds))) for name, seconds in once.items()}
+    calls = {name: max(1, min(most_calls, int(TURN / max(first, TICK)))) for name, first in once.items()}
     turns = effort.turns(max(once.values()), sum(once[name] * calls[name] + pause for name in legs))
     times: dict[str, list[float]] = {name: [once[name]] if calls[name] == 1 else [] for name in legs}
     gc.collect()

@@ -36,8 +36,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cpu", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", default="", metavar="PATTERN", help="only rows whose name contains PATTERN")
-    parser.add_argument("--threads", type=_counts, default=(1, 2), metavar="1,2", help="numbers of threads")
-    parser.add_argument("--batch", type=_counts, default=(1, 4), metavar="1,4", help="batch sizes")
+    parser.add_argument("--threads", type=counts, default=(1, 2), metavar="1,2", help="numbers of threads")
+    parser.add_argument("--batch", type=counts, default=(1, 4), metavar="1,4", help="batch sizes")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions: a look, not a result")
     parser.add_argument("--all", action="store_true", help="also 4 images where that takes minutes")
     parser.add_argument("--folders", action="store_true", help="convolutions also on `array` and `reference`")
@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _counts(text: str) -> tuple[int, ...]:
+def counts(text: str) -> tuple[int, ...]:
     numbers = tuple(int(part) for part in text.split(",") if part.isdecimal())
     if not numbers or min(numbers) < 1 or len(numbers) != len(text.split(",")):
         raise argparse.ArgumentTypeError(f"expected numbers from 1, for example 1,2, got {text!r}")

@@ -7,6 +7,7 @@ network has. So there are several copies of each input, more than the last-level
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,10 +23,10 @@ def last_level_cache() -> int:
     return max(sizes, default=USUAL_CACHE)
 
 
-def copies(numbers: int) -> int:
+def copies(numbers: int, cache: int | None = None) -> int:
     """How many float32 inputs of so many numbers to rotate: as many as fill the cache twice, within reason."""
     size = 4 * numbers
-    return max(1, min(MOST_COPIES, MOST_BYTES // size, math.ceil(2 * last_level_cache() / size)))
+    return max(1, min(MOST_COPIES, MOST_BYTES // size, math.ceil(2 * (cache or last_level_cache()) / size)))
 
 
 def aligned(shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarray:
@@ -45,9 +46,29 @@ def normal(rng: np.random.Generator, *shape: int, std: float = 1.0) -> np.ndarra
     return x
 
 
-def several(rng: np.random.Generator, *shape: int) -> list[np.ndarray]:
-    """As many arrays of normally distributed numbers as should be rotated."""
-    return [normal(rng, *shape) for _ in range(copies(math.prod(shape)))]
+class Place:
+    """Where the arrays of a row lie: main memory. Another one is `card.Card`.
+
+    Attributes:
+        device: its name, to minifcn and to PyTorch alike.
+    """
+
+    device = "cpu"
+
+    def put(self, array: np.ndarray) -> Any:
+        """The array, there."""
+        return array
+
+    def normal(self, rng: np.random.Generator, *shape: int, std: float = 1.0) -> Any:
+        """Normally distributed float32 numbers."""
+        return self.put(normal(rng, *shape, std=std))
+
+    def several(self, rng: np.random.Generator, *shape: int) -> list[Any]:
+        """As many arrays of normally distributed numbers as should be rotated."""
+        return [self.normal(rng, *shape) for _ in range(copies(math.prod(shape)))]
+
+
+MAIN_MEMORY = Place()
 
 
 def _bytes(text: str) -> int:

@@ -20,15 +20,13 @@ def describe() -> dict[str, Any]:
     blas = [f"{info['internal_api']} {info['version']}, loops for {info.get('architecture', 'unknown')}"
             for info in threadpoolctl.threadpool_info() if info["user_api"] == "blas"]
     return {
-        "processor": _processor(), "cores": len(os.sched_getaffinity(0)), "vector_bits": VECTOR_BITS,
+        "processor": processor(), "cores": len(os.sched_getaffinity(0)), "vector_bits": VECTOR_BITS,
         "last_level_cache": last_level_cache(), "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(), "minifcn": minifcn.__version__,
         "graph": "fused" if hasattr(minifcn, "fuse") else "not fused",
-        "versions": {name: version for name in PACKAGES if (version := _version(name))},
+        "versions": versions(PACKAGES),
         "numpy_blas": "; ".join(blas), "pytorch": _pytorch(),
-        "environment": {name: value for name, value in sorted(os.environ.items())
-                        if name.startswith(("MINIFCN_", "OMP_", "OPENBLAS_", "MKL_", "NUMBA_", "DNNL_", "ONEDNN_"))
-                        and not name.endswith("_DIR")},
+        "environment": environment("OMP_", "OPENBLAS_", "MKL_", "NUMBA_", "DNNL_", "ONEDNN_"),
     }
 
 
@@ -43,7 +41,18 @@ def lines(machine: dict[str, Any]) -> list[str]:
     ]
 
 
-def _processor() -> str:
+def versions(packages: tuple[str, ...]) -> dict[str, str]:
+    """Of those that are installed."""
+    return {name: version for name in packages if (version := _version(name))}
+
+
+def environment(*beginnings: str) -> dict[str, str]:
+    """The variables whose names begin so, and minifcn's own. Not where anything lies."""
+    return {name: value for name, value in sorted(os.environ.items())
+            if name.startswith(("MINIFCN_", *beginnings)) and os.sep not in value}
+
+
+def processor() -> str:
     try:
         named = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
         return named[0].split(":")[1].strip()

@@ -13,7 +13,7 @@ from minifcn.kernels.cpu import memory as pool
 from minifcn.kernels.cpu._threads import use_threads
 
 from . import accuracy, report
-from .cases import EXACT, Case, Dimensions, has_peer
+from .cases import EXACT, Case, Dimensions, count_flops, has_peer
 from .clock import QUICK, Effort, Leg, alternate
 from .limits import copy_leg
 from .rows import Row
@@ -25,7 +25,7 @@ REFERENCE_FLOPS = 2e6  # what plain Python loops do in a second or two
 def measure(row: Row, case: Case, batch: int, threads: int, effort: Effort, peak_gflops: float) -> dict[str, Any]:
     """Everything that is known about the row afterwards, as `report.judged` completes it."""
     with both_on(threads):
-        case.flops = case.flops or _count_flops(case)
+        case.flops = case.flops or count_flops(case)
         legs = {"ours": case.ours()}
         legs |= {name: make() for name, make in _timed_peers(case, threads).items()}
         if case.traffic:
@@ -89,18 +89,6 @@ def _timed_peers(case: Case, threads: int) -> dict[str, Any]:
     if "onnxruntime" in peers:
         peers["onnxruntime"] = partial(peers["onnxruntime"], threads=threads)
     return peers
-
-
-def _count_flops(case: Case) -> float:
-    """Of a whole network: PyTorch counts those of its own convolutions while it runs them once."""
-    if case.traffic or "default" not in case.peers:
-        return 0.0
-    from torch.utils.flop_counter import FlopCounterMode
-
-    leg = case.peers["default"]()
-    with FlopCounterMode(display=False) as counter:
-        leg.run(leg.before(0))
-    return float(counter.get_total_flops())
 
 
 def _in_folder(folder: str, case: Case) -> Leg:

@@ -27,6 +27,18 @@ def max_unpool2d(x: Tensor, indices: Tensor) -> Tensor:
     return F.max_unpool2d(x, indices, 2)
 
 
+def avg_pool2d(x: Tensor, **options: Any) -> Tensor:
+    return F.avg_pool2d(x, **options)
+
+
+def adaptive_avg_pool2d(x: Tensor, output_size: tuple[int, int]) -> Tensor:
+    return F.adaptive_avg_pool2d(x, output_size)
+
+
+def resize_bilinear(x: Tensor, output_size: tuple[int, int]) -> Tensor:
+    return F.interpolate(x, output_size, mode="bilinear", align_corners=False)
+
+
 def local_response_norm(x: Tensor, **options: Any) -> Tensor:
     return F.local_response_norm(x, **options)
 

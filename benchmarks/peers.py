@@ -29,9 +29,23 @@ def use_threads(number: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def use_tf32(on: bool) -> None:
+    """Whether PyTorch's convolutions and matrix products on a GPU may round float32 to the 10 bits of TF32."""
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = on
+
+
+def with_tf32(leg: Leg, on: bool) -> Leg:
+    """The same leg with that setting. All calls of a turn are prepared, then all are run: so it holds for all."""
+    def before(call: int) -> Any:
+        use_tf32(on)
+        return leg.before(call)
+
+    return Leg(leg.run, before)
+
+
 def tensor(array: np.ndarray, layout: str = "default", dtype: torch.dtype | None = None) -> torch.Tensor:
     """A tensor, in the same memory where that is possible. Integers become int64, as PyTorch wants them."""
-    x = torch.from_numpy(array)
+    x = torch.from_numpy(array) if isinstance(array, np.ndarray) else torch.as_tensor(array, device="cuda")
     if not x.is_floating_point():
         return x.long()
     x = x if dtype is None else x.to(dtype)

@@ -53,7 +53,9 @@ def all_rows() -> list[Row]:
     return [*_vgg(), *_other_convolutions(), *_upsampling(), *_light_passes(), *_networks()]
 
 
-def _conv(name: str, shape: tuple, bars: dict[str, dict[int, Bars]], winograd: bool = False, **steps: int) -> Iterator:
+def conv_rows(
+    name: str, shape: tuple, bars: dict[str, dict[int, Bars]], winograd: bool = False, **steps: int
+) -> Iterator[Row]:
     """A convolution in each phase that has bars; `shape`: channels, filters, kernel_size, size."""
     from .convolutions import convolution
 
@@ -72,31 +74,32 @@ def _vgg() -> Iterator[Row]:
     small = {"inference": {1: (1.5, None), 4: (2.0, None)}, "training": at(None),
              "gradients": {1: (1.0, None), 4: (1.5, None)}}
     first = {"inference": at(2.0), "gradients": at(2.0), "gradients of weight": at(None)}  # nobody wants the photo's
-    yield from _conv("VGG 3>64 at 224x224", (3, 64, 3, 224), first, winograd=True, padding=1)
+    yield from conv_rows("VGG 3>64 at 224x224", (3, 64, 3, 224), first, winograd=True, padding=1)
     shapes = ((64, 64, 224, wide), (64, 128, 112, wide), (128, 128, 112, wide), (128, 256, 56, wide),
               (256, 256, 56, wide), (256, 512, 28, deep), (512, 512, 28, deep), (512, 512, 14, small))
     for channels, filters, size, bars in shapes:
         name = f"VGG {channels}>{filters} at {size}x{size}"
-        yield from _conv(name, (channels, filters, 3, size), bars, winograd=True, padding=1)
+        yield from conv_rows(name, (channels, filters, 3, size), bars, winograd=True, padding=1)
 
 
 def _other_convolutions() -> Iterator[Row]:
     def both(bar: float, aim: float | None = None) -> dict[str, dict[int, Bars]]:
         return {"inference": at(bar, aim), "gradients": at(bar, aim)}
 
-    yield from _conv("1x1 256>1024 at 56x56", (256, 1024, 1, 56), both(1.0))
-    yield from _conv("1x1 fc7 4096>4096 at 16x16", (4096, 4096, 1, 16), both(1.0))
-    yield from _conv("3x3 stride 2, 128>128 at 56x56", (128, 128, 3, 56), both(1.0), stride=2, padding=1)
-    yield from _conv("5x5 2 groups, AlexNet's conv2 96>256 at 27x27", (96, 256, 5, 27), both(1.0), groups=2, padding=2)
-    yield from _conv("11x11 stride 4, AlexNet's conv1 3>96 at 227x227", (3, 96, 11, 227), both(1.0), stride=4)
-    for row in _conv("7x7 fc6 of FCN at 500x500, 512>4096 at 22x22", (512, 4096, 7, 22), both(1.6, 2.2)):
+    yield from conv_rows("1x1 256>1024 at 56x56", (256, 1024, 1, 56), both(1.0))
+    yield from conv_rows("1x1 fc7 4096>4096 at 16x16", (4096, 4096, 1, 16), both(1.0))
+    yield from conv_rows("3x3 stride 2, 128>128 at 56x56", (128, 128, 3, 56), both(1.0), stride=2, padding=1)
+    yield from conv_rows("5x5 2 groups, AlexNet's conv2 96>256 at 27x27", (96, 256, 5, 27), both(1.0), groups=2,
+                         padding=2)
+    yield from conv_rows("11x11 stride 4, AlexNet's conv1 3>96 at 227x227", (3, 96, 11, 227), both(1.0), stride=4)
+    for row in conv_rows("7x7 fc6 of FCN at 500x500, 512>4096 at 22x22", (512, 4096, 7, 22), both(1.6, 2.2)):
         yield replace(row, patient=(4,))
     wide = (64, 64, 7, (180, 240))
-    yield from _conv("7x7 SegNet-Basic 64>64 at 180x240", wide, both(1.0, 2.0), winograd=True, padding=3)
+    yield from conv_rows("7x7 SegNet-Basic 64>64 at 180x240", wide, both(1.0, 2.0), winograd=True, padding=3)
     for rate in (2, 4, 12, 24):
         bars = both(2.0 if rate <= 4 else 1.0)
         name = f"3x3 dilation {rate}, 512>512 at 64x64"
-        for row in _conv(name, (512, 512, 3, 64), bars, winograd=True, padding=rate, dilation=rate):
+        for row in conv_rows(name, (512, 512, 3, 64), bars, winograd=True, padding=rate, dilation=rate):
             yield replace(row, patient=(4,))
 
 

@@ -18,6 +18,7 @@ from minifcn.layers import SoftmaxCrossEntropy
 from . import networks, onnx_twins
 from .cases import EXACT, Case, Dimensions, has_peer
 from .clock import Leg
+from .inputs import MAIN_MEMORY, Place
 
 LR, MOMENTUM, DECAY = 1e-4, 0.9, 5e-4
 
@@ -25,18 +26,24 @@ LR, MOMENTUM, DECAY = 1e-4, 0.9, 5e-4
 def network(dimensions: Dimensions, phase: str, name: str, size: tuple[int, int]) -> Case:
     """One of `networks.build` on images of `size` (H, W); phase "training" or "inference"."""
     h, w = (max(32, round(side * dimensions.scale / 16) * 16) if dimensions.scale != 1 else side for side in size)
-    x, labels = example(dimensions.batch, h, w, networks.CLASSES[name])
+    place = dimensions.place
+    x, labels = (place.put(array) for array in example(dimensions.batch, h, w, networks.CLASSES[name]))
     build = partial(networks.build, name, dimensions.scale)
     if phase == "training":
-        case = Case(partial(our_training, build, x, labels))
+        case = Case(partial(our_training, build, x, labels, place))
         if has_peer():
-            case.peers = {layout: partial(peer_training, build, x, labels, layout) for layout in LAYOUTS}
+            case.peers = {layout: partial(peer_training, build, x, labels, layout, place) for layout in LAYOUTS}
+            case.compared = {
+                "ours": partial(our_gradients, build, x, labels, place),
+                "default": partial(peer_gradients, build, x, labels, place),
+                EXACT: partial(peer_gradients, build, x, labels, place, exact=True),
+            }
         return case
-    case = Case(partial(our_inference, build, x))
+    case = Case(partial(our_inference, build, x, place))
     if has_peer():
-        case.peers = {layout: partial(peer_inference, build, x, layout) for layout in LAYOUTS}
-        case.peers[EXACT] = partial(peer_inference, build, x, "default", exact=True)
-    if onnx_twins.installed():
+        case.peers = {layout: partial(peer_inference, build, x, layout, place) for layout in LAYOUTS}
+        case.peers[EXACT] = partial(peer_inference, build, x, "default", place, exact=True)
+    if place is MAIN_MEMORY and onnx_twins.installed():
         case.peers["onnxruntime"] = partial(onnx_inference, build, x)
     return case
 
@@ -59,8 +66,10 @@ def fused(net: Graph) -> Graph:
     return fuse(net)
 
 
-def our_training(build: Callable[[], Graph], x: np.ndarray, labels: np.ndarray) -> Leg:
-    net = fused(build()).train()
+def our_training(
+    build: Callable[[], Graph], x: np.ndarray, labels: np.ndarray, place: Place = MAIN_MEMORY
+) -> Leg:
+    net = fused(build()).to(device=place.device).train()
     criterion = SoftmaxCrossEntropy()
     optimizer = optim.SGD(net.parameters(), LR, momentum=MOMENTUM, weight_decay=DECAY)
 
@@ -77,13 +86,15 @@ def our_training(build: Callable[[], Graph], x: np.ndarray, labels: np.ndarray) 
     return Leg(step)
 
 
-def peer_training(build: Callable[[], Graph], x: np.ndarray, labels: np.ndarray, layout: str) -> Leg:
+def peer_training(
+    build: Callable[[], Graph], x: np.ndarray, labels: np.ndarray, layout: str, place: Place = MAIN_MEMORY
+) -> Leg:
     import torch
 
     from . import peers, twins
 
     net = build()
-    twin = twins.Twin(net)
+    twin = twins.Twin(net).to(place.device)
     optimizer = twins.sgd(net, twin, LR, MOMENTUM, DECAY)
     del net
     gc.collect()
@@ -101,17 +112,54 @@ def peer_training(build: Callable[[], Graph], x: np.ndarray, labels: np.ndarray,
     return Leg(step)
 
 
-def our_inference(build: Callable[[], Graph], x: np.ndarray) -> Leg:
-    net = fused(build().eval()).eval().freeze()
-    return Leg(lambda call: net.forward(x, record=False))
+def our_gradients(build: Callable[[], Graph], x: np.ndarray, labels: np.ndarray, place: Place) -> Leg:
+    """The loss and the gradient of every parameter, for comparisons: without dropout and without an update."""
+    net = fused(without_dropout(build())).to(device=place.device).train()
+    criterion = SoftmaxCrossEntropy()
+
+    def run(call: int) -> list:
+        loss = criterion.forward(net.forward(x, record=True), labels, record=True)
+        net.backward(criterion.backward(1.0)[0], needs=(False,))
+        gradients = [p.grad for p in net.parameters().values() if p.trains]
+        for parameter in net.parameters().values():
+            parameter.grad = None
+        return [loss, *gradients]
+
+    return Leg(run)
 
 
-def peer_inference(build: Callable[[], Graph], x: np.ndarray, layout: str, exact: bool = False) -> Leg:
+def peer_gradients(
+    build: Callable[[], Graph], x: np.ndarray, labels: np.ndarray, place: Place, exact: bool = False
+) -> Leg:
     import torch
 
     from . import peers, twins
 
-    twin = twins.Twin(build().eval())
+    net = without_dropout(build())
+    twin = twins.Twin(net).to(place.device, torch.float64 if exact else torch.float32)
+    trained = [twin.get_parameter(f"steps.{name}") for name, ours in net.parameters().items() if ours.trains]
+    images, targets = peers.tensor(x, dtype=torch.float64 if exact else None), peers.tensor(labels)
+
+    def run(call: int) -> list:
+        loss = torch.nn.functional.cross_entropy(twin(images), targets, ignore_index=255)
+        return [loss.detach(), *torch.autograd.grad(loss, trained)]
+
+    return Leg(run)
+
+
+def our_inference(build: Callable[[], Graph], x: np.ndarray, place: Place = MAIN_MEMORY) -> Leg:
+    net = fused(build().eval()).to(device=place.device).eval().freeze()
+    return Leg(lambda call: net.forward(x, record=False))
+
+
+def peer_inference(
+    build: Callable[[], Graph], x: np.ndarray, layout: str, place: Place = MAIN_MEMORY, exact: bool = False
+) -> Leg:
+    import torch
+
+    from . import peers, twins
+
+    twin = twins.Twin(build().eval()).to(place.device)
     gc.collect()
     dtype = torch.float64 if exact else None
     if exact:
