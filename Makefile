@@ -11,7 +11,7 @@ PIP := $(PY) -m pip install --quiet
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' minifcn/__init__.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo pictures test test-full bench clean
+.PHONY: help demo pictures test test-full bench gpu clean
 
 help: ## show this list (the default)
 	@echo "minifcn $(VERSION). The first target that needs it makes an environment in .venv; then nothing is downloaded."
@@ -32,6 +32,9 @@ test-full: .venv/test-$(VERSION) ## run those thousands of random cases
 
 bench: .venv/bench-$(VERSION) ## measure every pass and whole networks beside PyTorch: BENCH="--quick --rows LRN"
 	$(PY) -m benchmarks.cpu $(BENCH)
+
+gpu: ## run the tests that need a GPU and measure it beside PyTorch: GPU="--quick --minutes 8"; installs nothing
+	"$(PYTHON)" -m pytest -q -m gpu; tested=$$?; "$(PYTHON)" -m benchmarks.gpu $(GPU) && exit $$tested
 
 clean: ## remove the environment, builds and caches (runs/ stays)
 	rm -rf .venv build dist minifcn.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache

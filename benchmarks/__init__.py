@@ -19,4 +19,11 @@ A benchmark is an experiment, and it goes wrong in well-known ways. The rules he
 * A ratio says who is faster, not whether either is fast (limits.py): each row also says what share of the processor's
   measured arithmetic or memory speed was used.
 * What is not measured is said (report.py).
+
+On a GPU the rows, the cases and the turns are the same. Other files say what differs there: the clock, and why calls
+are queued behind a copy (gpu_card.py), the aims and the order of rows (gpu_rows.py), errors by norm (gpu_errors.py),
+the floor that memory and arithmetic set each row (gpu_report.py), what becomes of a row that fails (gpu.py).
+
+    make gpu GPU="--quick --minutes 8" PYTHON=python3   # with this Python's packages; nothing is downloaded
+    python3 -m benchmarks.gpu --out FOLDER              # from a bare checkout: NumPy, CuPy and PyTorch with CUDA
 """
