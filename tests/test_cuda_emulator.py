@@ -405,6 +405,7 @@ def test_a_launch_on_a_gpu(tried, work, grid, threads, monkeypatch):
     launched = []
     monkeypatch.setattr(_program, "_machine", lambda xp: _gpu)
     monkeypatch.setattr(_gpu, "_module", lambda program, defines: Stand(launched, defines))
+    monkeypatch.setattr(_gpu, "_kernel", _gpu._kernel.__wrapped__)
     tried.run("add", work, X, None, 1.0, 64)
     assert launched == [(("-DREAL=float", f"-DTHREADS={threads}"), "add", grid, (threads, 1, 1))]
 

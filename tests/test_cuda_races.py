@@ -126,8 +126,8 @@ for kernel in program.kernels:
 
 def test_what_orders_threads_and_what_does_not(tmp_path):
     (tmp_path / "tried.cu").write_text(KERNELS, encoding="utf-8")
-    done = python("-c", LAUNCHES, str(tmp_path), MINIFCN_CACHE_DIR=str(tmp_path), MINIFCN_EMULATOR="thread",
-                  LD_PRELOAD=str(races.sanitizer()), TSAN_OPTIONS=f"log_path={tmp_path}/report {races.SETTINGS}")
+    done = python("-c", LAUNCHES, str(tmp_path), MINIFCN_CACHE_DIR=str(tmp_path),
+                  **races.environment(tmp_path / "report"))
     assert done.stdout.splitlines() == [
         "right_barriers clean", "right_atomics clean", "no_second_barrier RACE", "shuffle_for_a_barrier RACE",
         "blocks_add RACE", "same_thread_of_blocks RACE"], done.stderr

@@ -24,7 +24,6 @@ from pathlib import Path
 from . import _emulator
 from ._examples import launches, pass_of, programs, with_kernels
 
-SETTINGS = "exitcode=0 halt_on_error=0 report_thread_leaks=0"
 LOG = "MINIFCN_RACES"  # where the second Python, which has ThreadSanitizer, finds its reports
 
 
@@ -58,13 +57,20 @@ def sanitizer() -> Path:
     return path.resolve()
 
 
+def environment(log: Path) -> dict[str, str]:
+    """What gives Python ThreadSanitizer, which writes its reports to this file, with .PID at its end."""
+    return {
+        "LD_PRELOAD": str(sanitizer()), "MINIFCN_EMULATOR": "thread", LOG: str(log),
+        "TSAN_OPTIONS": f"log_path={log} exitcode=0 halt_on_error=0 report_thread_leaks=0",
+        "OPENBLAS_NUM_THREADS": "1",  # of threads that NumPy ends at a fork, older ThreadSanitizers lose track and wait
+    }
+
+
 def _start(words: list[str]) -> int:
     """Once more from the beginning: ThreadSanitizer has to be there before Python is."""
     with tempfile.TemporaryDirectory() as folder:
-        there = {"LD_PRELOAD": str(sanitizer()), "MINIFCN_EMULATOR": "thread", LOG: f"{folder}/report",
-                 "TSAN_OPTIONS": f"log_path={folder}/report {SETTINGS}"}
         again = [sys.executable, "-m", f"{__package__}.races", *words]
-        status = subprocess.run(again, env=os.environ | there, check=False).returncode
+        status = subprocess.run(again, env=os.environ | environment(Path(folder) / "report"), check=False).returncode
         if status in (0, 1, 2):
             return status
         said = "".join(path.read_text(errors="replace") for path in Path(folder).iterdir()).strip()
