@@ -204,12 +204,12 @@ def _built(name: str, text: str, options: tuple[str, ...], source: str = "") -> 
 
 @functools.cache
 def compiler() -> str:
-    """The C++ compiler: CXX of the environment, else g++. Raises RuntimeError if there is none."""
+    """The compiler, g++ by whatever name: CXX of the environment, else g++. Raises RuntimeError if there is none."""
     name = os.environ.get("CXX") or "g++"
     found = shutil.which(name)
     if found is None:
-        raise RuntimeError(f"cuda: expected a C++20 compiler to run CUDA kernels on NumPy arrays, got no {name}. "
-                           f"Install g++ 11 or newer, or name another one by CXX.")
+        raise RuntimeError(f"cuda: expected g++ 11 or newer to run CUDA kernels on NumPy arrays, got no {name}. "
+                           f"Install it, or name one by CXX.")
     return found
 
 
