@@ -18,6 +18,9 @@ SOURCE = r'''
 extern "C" __global__ void add(const REAL* x, REAL* y, REAL by, int count) {
     for (long long at = first_of_all(); at < count; at += all_threads()) y[at] = x[at] + by;
 }
+extern "C" __global__ void copy(const REAL* x, REAL* y, int count) {
+    if (first_of_all() < count) y[first_of_all()] = x[first_of_all()];
+}
 extern "C" __global__ void in_place(REAL* x, int count, int from) {
     int at = (int)first_of_all() + from;
     if (at < count + from) x[at] = 2 * x[at];
@@ -102,7 +105,7 @@ extern "C" __global__ void extremes(const REAL* x, REAL* y, double wide) {
     y[0] = max(x[0], x[1]), y[1] = min(x[0], x[1]), y[2] = REAL(wide * 3);
 }
 '''
-KERNELS = ("add", "in_place", "beyond", "places", "shuffles", "count", "barrier_for_some", "two_barriers",
+KERNELS = ("add", "copy", "in_place", "beyond", "places", "shuffles", "count", "barrier_for_some", "two_barriers",
            "shuffle_for_some", "two_shuffles", "half_a_mask", "shared_unwritten", "shared_beyond", "overflow",
            "divided", "four", "extremes")
 
@@ -285,11 +288,11 @@ def test_no_array_that_says_what_real_is(tried):
 
 
 def test_writes_outside_of_an_array(tried):
-    message = r"^tried\.cu: expected add to write inside its arrays, got writes outside of argument 1, of shape \(64,\)"
-    with pytest.raises(RuntimeError, match=message):
+    message = r"^tried\.cu: expected {} to write inside its arrays, got writes outside of argument 1, of shape \(64,\)"
+    with pytest.raises(RuntimeError, match=message.format("add")):
         tried.run("add", 64, np.zeros(65, np.float32), X.copy(), 1.0, 65)
-    with pytest.raises(RuntimeError, match=message):  # nothing but what lies outside of another array is written there
-        tried.run("add", 64, X, X.copy(), 0.0, 65)
+    with pytest.raises(RuntimeError, match=message.format("copy")):  # of what lies outside of another array
+        tried.run("copy", 65, X, X.copy(), 65)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
