@@ -18,8 +18,8 @@ import numpy as np
 from .kernels import array_module, use_kernels, use_winograd
 
 __all__ = [
-    "array_module", "gpu_status", "numbers_of", "resolve_device", "to_device", "to_numpy", "use_device",
-    "use_kernels", "use_winograd",
+    "array_module", "device_of", "gpu_status", "numbers_of", "resolve_device", "to_device", "to_numpy",
+    "use_device", "use_kernels", "use_winograd",
 ]
 
 
@@ -28,7 +28,7 @@ def gpu_status() -> tuple[bool, str]:
     """Whether CUDA arrays can be computed with here, and why not: `(ok, reason)`. Never raises; asked once a process.
 
     `import cupy` succeeds on a machine without any GPU, or without the compiler library that CuPy's kernels need, so
-    only a small computation whose result is looked at says whether it works.
+    in the end only a small computation whose result is looked at says whether it works.
     """
     try:
         cupy = importlib.import_module("cupy")
@@ -36,14 +36,48 @@ def gpu_status() -> tuple[bool, str]:
         return False, "CuPy is not installed"
     except Exception as error:  # a half-installed CuPy fails with more than ImportError
         return False, f"cupy not importable: {_one_line(error)}"
+    reason = ""
+    for check in (_driver_fault, _device_fault, _compiler_fault, _result_fault):
+        try:
+            reason = reason or check(cupy)
+        except Exception as error:
+            reason = _one_line(error)
+    return not reason, reason or "ok"
+
+
+def _driver_fault(cupy: Any) -> str:
+    """CuPy is built for one CUDA version; a driver of an earlier one refuses everything."""
+    driver, wanted = cupy.cuda.runtime.driverGetVersion(), cupy.cuda.runtime.runtimeGetVersion()
+    if driver == 0:
+        return "no NVIDIA driver"
+    if driver // 1000 < wanted // 1000:  # within a major version old drivers run newer programs
+        return (f"the driver is too old: it is for CUDA {version_of(driver)}, and CuPy for {version_of(wanted)}; "
+                f"update the driver or install CuPy for CUDA {driver // 1000}")
+    return ""
+
+
+def _device_fault(cupy: Any) -> str:
+    return "" if cupy.cuda.runtime.getDeviceCount() > 0 else "no CUDA device visible"
+
+
+def _compiler_fault(cupy: Any) -> str:
+    """CuPy compiles its kernels when they are first used, by NVRTC, which is a library of its own."""
     try:
-        if cupy.cuda.runtime.getDeviceCount() < 1:
-            return False, "no CUDA device visible"
-        a = cupy.arange(4, dtype=cupy.float32)
-        total = float((a * a).sum())  # allocate, compile, launch, copy back
+        cupy.cuda.nvrtc.getVersion()
     except Exception as error:
-        return False, _one_line(error)
-    return (True, "ok") if total == 14.0 else (False, f"wrong result: 0 + 1 + 4 + 9 came back as {total:g}")
+        return f"CuPy finds no NVRTC to compile with: {_one_line(error)}; the extra [ctk] of CuPy brings it"
+    return ""
+
+
+def _result_fault(cupy: Any) -> str:
+    a = cupy.arange(4, dtype=cupy.float32)
+    total = float((a * a).sum())  # allocate, compile, launch, copy back
+    return "" if total == 14.0 else f"wrong result: 0 + 1 + 4 + 9 came back as {total:g}"
+
+
+def version_of(number: int) -> str:
+    """12080, as CUDA counts, is 12.8."""
+    return f"{number // 1000}.{number % 1000 // 10}"
 
 
 def resolve_device(spec: str) -> tuple[str, str]:
@@ -92,6 +126,11 @@ def use_device(device: str) -> contextlib.AbstractContextManager:
     if place == "cpu":
         return contextlib.nullcontext()
     return importlib.import_module("cupy").cuda.Device(int(place.removeprefix("cuda:")))
+
+
+def device_of(x: Any) -> str:
+    """Where an array is: "cpu" or "cuda:<number>"."""
+    return "cpu" if array_module(x) is np else f"cuda:{x.device.id}"
 
 
 def to_numpy(x: Any) -> np.ndarray:

@@ -29,7 +29,7 @@ class OnGpu:
         return self.values.sum()
 
 
-def make_cupy(devices=1, count_fails=None, launch_fails=None, wrong_by=0.0):
+def make_cupy(devices=1, count_fails=None, launch_fails=None, wrong_by=0.0, driver=12080, compiler_fails=False):
     cupy = ModuleType("cupy")
     current = [0]
 
@@ -56,8 +56,14 @@ def make_cupy(devices=1, count_fails=None, launch_fails=None, wrong_by=0.0):
 
     cupy.ndarray, cupy.float32, cupy.arange, cupy.asarray = OnGpu, np.float32, arange, asarray
     cupy.asnumpy = lambda x: x.values.copy()
-    cupy.cuda = SimpleNamespace(runtime=SimpleNamespace(getDeviceCount=count), Device=use_device)
+    runtime = SimpleNamespace(getDeviceCount=count, driverGetVersion=lambda: driver, runtimeGetVersion=lambda: 12090)
+    nvrtc = SimpleNamespace(getVersion=fail if compiler_fails else lambda: (12, 9))
+    cupy.cuda = SimpleNamespace(runtime=runtime, nvrtc=nvrtc, Device=use_device)
     return cupy
+
+
+def fail():
+    raise RuntimeError("no libnvrtc.so.12\nsecond line")
 
 
 @pytest.fixture(autouse=True)
@@ -86,9 +92,14 @@ class CUDARuntimeError(RuntimeError):
 
 BROKEN = {
     "no device": (make_cupy(devices=0), "no CUDA device visible"),
-    "no driver": (make_cupy(count_fails=CUDARuntimeError("cudaErrorInsufficientDriver: too old\nsecond line")),
-                  "CUDARuntimeError: cudaErrorInsufficientDriver: too old"),
-    "no compiler": (make_cupy(launch_fails=RuntimeError("no libnvrtc.so")), "RuntimeError: no libnvrtc.so"),
+    "no driver": (make_cupy(driver=0), "no NVIDIA driver"),
+    "old driver": (make_cupy(driver=11040), "the driver is too old: it is for CUDA 11.4, and CuPy for 12.9; update the "
+                                            "driver or install CuPy for CUDA 11"),
+    "no count": (make_cupy(count_fails=CUDARuntimeError("cudaErrorNoDevice: none detected\nsecond line")),
+                 "CUDARuntimeError: cudaErrorNoDevice: none detected"),
+    "no compiler": (make_cupy(compiler_fails=True), "CuPy finds no NVRTC to compile with: RuntimeError: no "
+                                                    "libnvrtc.so.12; the extra [ctk] of CuPy brings it"),
+    "no launch": (make_cupy(launch_fails=RuntimeError("no kernel image")), "RuntimeError: no kernel image"),
     "no message": (make_cupy(launch_fails=RuntimeError()), "RuntimeError: no message"),
     "wrong sum": (make_cupy(wrong_by=1.0), "wrong result: 0 + 1 + 4 + 9 came back as 30"),
     "half-installed": (ModuleType("cupy"), "AttributeError: module 'cupy' has no attribute 'cuda'"),

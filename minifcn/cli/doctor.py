@@ -54,10 +54,32 @@ def examine() -> dict[str, Any]:
         "processor": _processor(),
         "compiled_kernels": _compiled(),
         "matrix_products": _blas(),
-        "gpu": "yes" if ok else f"no: {reason}",
+        "gpu": _gpus() if ok else f"no: {reason}",
         "kernels": kernels(),
         "environment": {name: os.environ[name] for name in sorted(os.environ) if name.startswith(WATCHED)},
     }
+
+
+def _gpus() -> dict[str, str]:
+    """The GPUs that CuPy computes on, and what it does that with. Asked only where one works."""
+    import importlib
+
+    from ..arrays import version_of
+
+    cupy = importlib.import_module("cupy")
+    runtime, found = cupy.cuda.runtime, {}
+    for number in range(runtime.getDeviceCount()):
+        facts = runtime.getDeviceProperties(number)
+        with cupy.cuda.Device(number):
+            free, total = runtime.memGetInfo()
+        found[f"cuda:{number}"] = (
+            f"{facts['name'].decode()}, compute capability {facts['major']}.{facts['minor']}, "
+            f"{total / 2**30:.1f} GiB of memory, {free / 2**30:.1f} free"
+        )
+    nvrtc = ".".join(str(part) for part in cupy.cuda.nvrtc.getVersion())
+    return found | {"driver": f"for CUDA {version_of(runtime.driverGetVersion())}",
+                    "runtime": f"CUDA {version_of(runtime.runtimeGetVersion())}",
+                    "CuPy": cupy.__version__, "NVRTC": nvrtc}
 
 
 def kernels() -> dict[str, str]:
