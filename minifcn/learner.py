@@ -19,6 +19,7 @@ from .arrays import array_module, numbers_of, resolve_device
 from .enlarging import enlarged, size_taken
 from .feeding import Feeding
 from .fusion import fuse
+from .gpu_memory import advice_for_training, memory_explained
 from .layers import SoftmaxCrossEntropy
 from .ops.check import Array
 from .output_grid import labels_for
@@ -68,7 +69,8 @@ class Learner:
         models.check_segments("train", settings.model)
         self.device, note = resolve_device(settings.device)
         self.train_data, self.val_data = open_both(settings)
-        self.net = network_for(settings, len(self.train_data.classes)).to(device=self.device)
+        with memory_explained("train", lambda capacity: "Use a smaller --width, or --device cpu."):
+            self.net = network_for(settings, len(self.train_data.classes)).to(device=self.device)
         check_channels(settings, self.net, self.train_data)
         check_one_size(settings, self.train_data)
         check_image_size(settings, self.net, self.train_data, self.val_data)
@@ -82,7 +84,8 @@ class Learner:
         self.second_data = second_labels(settings, self.net)
         second = [SoftmaxCrossEntropy(reduction=settings.reduction)] if self.second_data else []
         self.losses = [self.loss, *second]  # one for each output
-        self.optimizer = optimizer_for(settings, self.net.parameters())
+        with memory_explained("train", lambda capacity: "Use a smaller --width, --optimizer sgd, or --device cpu."):
+            self.optimizer = optimizer_for(settings, self.net.parameters())
         self.augmentation = data.Augmentation(settings.flip, settings.scale, settings.crop, settings.elastic)
         self.runner = fuse(self.net) if settings.fuse else self.net
         self.predictor = Predictor(self.net, self.meta(), settings.fuse)
@@ -93,11 +96,12 @@ class Learner:
     def train_step(self, step: int) -> "Seen":
         """Iteration `step`: one or several batches, one update. Returns the loss, and the hits in the last batch."""
         parts, loss = self.settings.accumulate, 0.0
-        for number in range(step * parts, (step + 1) * parts):
-            seen = self.add_gradients(number)
-            loss += seen.loss / parts
-        self.optimizer.step(self.policy()(step))
-        self.optimizer.zero_grad()
+        with memory_explained("train", self._advice):
+            for number in range(step * parts, (step + 1) * parts):
+                seen = self.add_gradients(number)
+                loss += seen.loss / parts
+            self.optimizer.step(self.policy()(step))
+            self.optimizer.zero_grad()
         return seen._replace(loss=loss)
 
     def add_gradients(self, number: int) -> "Seen":
@@ -255,6 +259,13 @@ class Learner:
                 "parameters": models.count_parameters(self.net)}
 
     # Details.
+
+    def _advice(self, capacity: int) -> str:
+        """What would fit into so many bytes of a GPU's memory."""
+        size, slots = self.settings.crop or self.train_data[0].label.shape, len(self.optimizer.slots)
+        if self.settings.pad:
+            size = size_taken(self.net, size)
+        return advice_for_training(capacity, self.net, self.runner, slots, size, self.settings.batch_size)
 
     def _draw_dropout(self, number: int) -> None:
         # The trailing 2 keeps these numbers apart from those of the order (seed, epoch) and of the augmentation.

@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from . import ops
-from .arrays import to_device, to_numpy
+from .arrays import device_of, to_device, to_numpy, use_device
 from .data import read_image
 from .enlarging import enlarged, size_taken
 from .fusion import fuse
+from .gpu_memory import advice_for_prediction, memory_explained
 from .graph import Graph
 from .models import check_segments
 from .ops.check import Array
@@ -85,10 +86,30 @@ class Predictor:
 
     def scores(self, image: Array, size: tuple[int, int] | None = None) -> Array:
         """image (H, W, 3) uint8 -> class scores (K, h, w) on a grid of `size`, the image's own unless given."""
-        xs, seen = self.inputs(image)
-        with evaluation_mode(self.net), np.errstate(over="ignore", invalid="ignore"):  # what comes out is looked at
-            y = self._scored(xs)  # (1, K, h, w)
-        return self.on_grid(y, xs[0].shape[2:], seen, size or image.shape[:2])
+        with self.at_work(image):
+            xs, seen = self.inputs(image)
+            with evaluation_mode(self.net), np.errstate(over="ignore", invalid="ignore"):  # what comes out is looked at
+                y = self._scored(xs)  # (1, K, h, w)
+            return self.on_grid(y, xs[0].shape[2:], seen, size or image.shape[:2])
+
+    @contextlib.contextmanager
+    def at_work(self, image: Array) -> Iterator[None]:
+        """Inside the `with` block new arrays are where the network is; lack of a GPU's memory says what would fit."""
+        with use_device(self.device()), memory_explained("predict", lambda capacity: self._advice(capacity, image)):
+            yield
+
+    def device(self) -> str:
+        """Where the network is: "cpu" or "cuda:<number>"."""
+        return device_of(next(iter(self.net.parameters().values())).data)
+
+    def _advice(self, capacity: int, image: Array) -> str:
+        """What would fit into so many bytes of a GPU's memory."""
+        picture, tile = tuple(self.meta.get("size") or image.shape[:2]), None
+        if self.margin is not None:
+            tile = tiling_for(self.net, self.margin, picture, self.tile).tile
+        elif self.meta.get("size"):
+            return f"The network is shown every picture in {picture[0]}x{picture[1]}: use --device cpu."
+        return advice_for_prediction(capacity, self.net, self.runner, picture, tile)
 
     def _scored(self, xs: tuple[Array, ...]) -> Array:
         if self.margin is None:
@@ -137,7 +158,7 @@ class Predictor:
         seen = x.shape[2:]
         if self.pad and self.margin is None:  # pictures for a network with a margin are mirrored to any size
             x = enlarged(x, size_taken(self.net, seen))
-        return divided(self.net, _beside(x, weight)), seen
+        return divided(self.net, to_device(x, self.device())), seen
 
 
 def predict(net_or_path: Graph | Predictor | str | os.PathLike, image_or_path: Array | str | os.PathLike) -> Array:
@@ -218,8 +239,3 @@ def evaluation_mode(net: Graph) -> Iterator[None]:
     finally:
         for layer, training in before:  # one by one: a batch norm may be frozen in a network that trains
             layer.training = training
-
-
-def _beside(x: Array, weight: Array) -> Array:
-    """`x` on the device of the network's weights."""
-    return x if isinstance(weight, np.ndarray) else to_device(x, f"cuda:{weight.device.id}")

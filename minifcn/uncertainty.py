@@ -119,7 +119,10 @@ class Sampler(Predictor):
     ) -> Uncertainty:
         """`sample_predictions` for an image (H, W, 3) uint8, on a grid of `size`, the image's own unless given."""
         grid, moments = size or image.shape[:2], _Moments()
-        with frozen(self.net), dropping(self.net, _seeds(self.rng)), np.errstate(over="ignore", invalid="ignore"):
+        with (
+            self.at_work(image), frozen(self.net), dropping(self.net, _seeds(self.rng)),
+            np.errstate(over="ignore", invalid="ignore"),
+        ):
             xs, seen = self.inputs(image)
             predict_again = self._again(xs)
             for done in range(1, self.samples + 1):

@@ -123,12 +123,13 @@ class StandIn:
         copies: all copies so far.
         devices: how many there are.
         total: bytes of memory that each device has; more is not to be had.
-        used: bytes that are taken.
+        used, peak: bytes that are taken, now and at most.
         log: what happened on streams, in order.
     """
 
     def __init__(self, devices, total):
-        self.copies, self.log, self.devices, self.total, self.used = [], [], devices, total, 0
+        self.copies, self.log, self.devices, self.total = [], [], devices, total
+        self.used = self.peak = 0
         self.thread, self.lock = State(), threading.Lock()
 
     def count(self, way, shape, nbytes):
@@ -151,6 +152,7 @@ class Memory:
                 self.nbytes, asked = 0, self.nbytes
                 raise OutOfMemoryError(asked, gpu.used)
             gpu.used += self.nbytes
+            gpu.peak = max(gpu.peak, gpu.used)
 
     def __del__(self):
         with self.gpu.lock:

@@ -5,6 +5,7 @@ from typing import Any
 
 from .options import (
     DATA_HELP,
+    add_device,
     add_json,
     add_pad,
     add_samples,
@@ -45,6 +46,7 @@ def add_to(commands: Any) -> None:
                         help="score also how near predicted outlines are to true ones, and these to them (SegNet's BF)")
     add_pad(parser)
     add_samples(parser, "score the mean of N predictions with dropout on")
+    add_device(parser, "default cpu", default="cpu")
     add_speed(parser)
     add_json(parser)
 

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import sys
 from typing import Any
 
 DATA_HELP = ("street (built in), folder:PATH (your own), or a published data set: camvid, voc, sbd, nyud, nyud-rgbd, "
@@ -52,11 +53,19 @@ def add_samples(command: Any, what: str) -> None:
     command.add_argument("--seed", type=natural, default=0, help="of the dropout masks of --samples; default 0")
 
 
+def add_device(command: Any, told: str, **default: str) -> None:
+    command.add_argument("--device", help=f"auto, cpu or cuda[:i]; {told}", **default)
+
+
 def predictor_of(arguments: argparse.Namespace) -> Any:
     """What predicts with the network that the user named: with --samples the mean of samples."""
+    from ..arrays import resolve_device
     from ..prediction import Predictor
 
-    predictor = Predictor.open(arguments.source, fuse=arguments.fuse)
+    device, note = resolve_device(arguments.device)
+    if note:
+        print(note, file=sys.stderr)
+    predictor = Predictor.open(arguments.source, fuse=arguments.fuse, device=device)
     if arguments.samples is not None:
         from ..uncertainty import Sampler
 

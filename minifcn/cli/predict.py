@@ -4,7 +4,17 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .options import add_json, add_pad, add_samples, add_speed, predictor_of, print_json, size, speed_of
+from .options import (
+    add_device,
+    add_json,
+    add_pad,
+    add_samples,
+    add_speed,
+    predictor_of,
+    print_json,
+    size,
+    speed_of,
+)
 
 EXAMPLES = """\
 examples:
@@ -27,6 +37,7 @@ def add_to(commands: Any) -> None:
     add_samples(parser, "predict N times with dropout on, and paint how unsure the network is")
     parser.add_argument("--tile", type=size, metavar="HxW", help="of a network without padding, such as U-Net as "
                         "published: in tiles of this size; smaller ones take less memory and more time")
+    add_device(parser, "default cpu", default="cpu")
     add_speed(parser)
     add_json(parser)
 

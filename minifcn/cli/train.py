@@ -6,7 +6,18 @@ from typing import Any
 
 from ..recipes import told, with_recipe
 from ..settings import DEMONSTRATION, PHOTOGRAPHS, Settings
-from .options import DATA_HELP, add_json, add_speed, count, natural, positive, print_json, show_scores, size
+from .options import (
+    DATA_HELP,
+    add_device,
+    add_json,
+    add_speed,
+    count,
+    natural,
+    positive,
+    print_json,
+    show_scores,
+    size,
+)
 
 EXAMPLES = """\
 examples:
@@ -75,7 +86,7 @@ def add_to(commands: Any) -> None:
                       f"narrower the gap; {_default('weight_map')}")
     rule.add_argument("--evaluations", type=count, help=f"scorings of the val images; {_default('evaluations')}")
     rule.add_argument("--seed", type=natural, help=f"of everything random; {_default('seed')}")
-    rule.add_argument("--device", help=f"auto, cpu or cuda[:i]; {_default('device')}")
+    add_device(rule, _default("device"))
     add_speed(rule)
     add_json(parser)
 
