@@ -9,20 +9,19 @@ import contextlib
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import data, models, optim
 from .arrays import array_module, numbers_of, resolve_device
-from .enlarging import enlarged, size_taken
-from .feeding import Feeding
+from .batching import Batches, TrainingError
+from .enlarging import size_taken
 from .fusion import fuse
 from .gpu_memory import advice_for_training, memory_explained
 from .layers import SoftmaxCrossEntropy
 from .ops.check import Array
-from .output_grid import labels_for
 from .prediction import Predictor, divided
 from .preparation import (
     check_channels,
@@ -33,15 +32,9 @@ from .preparation import (
     open_both,
     optimizer_for,
     preprocessing_for,
-    second_labels,
 )
 from .progress import Progress
 from .settings import Settings
-from .shapes import shapes_of
-
-
-class TrainingError(ValueError):
-    """The training cannot go on: the message says why and what to do."""
 
 
 class Seen(NamedTuple):
@@ -81,17 +74,15 @@ class Learner:
                 progress.say(remark)
         in_loss = self.class_weights if settings.weight_map == "none" else None  # a map has them in it
         self.loss = SoftmaxCrossEntropy(weight=in_loss, reduction=settings.reduction)
-        self.second_data = second_labels(settings, self.net)
-        second = [SoftmaxCrossEntropy(reduction=settings.reduction)] if self.second_data else []
+        self.batches = Batches(
+            settings, self.net, self.device, self.train_data, self.preprocessing, self.class_weights)
+        second = [SoftmaxCrossEntropy(reduction=settings.reduction)] if self.batches.second_data else []
         self.losses = [self.loss, *second]  # one for each output
         with memory_explained("train", lambda capacity: "Use a smaller --width, --optimizer sgd, or --device cpu."):
             self.optimizer = optimizer_for(settings, self.net.parameters())
-        self.augmentation = data.Augmentation(settings.flip, settings.scale, settings.crop, settings.elastic)
         self.runner = fuse(self.net) if settings.fuse else self.net
         self.predictor = Predictor(self.net, self.meta(), settings.fuse)
         self.iterations = 0
-        self.scored: dict[tuple[int, int], list[Any]] = {}  # (H, W) of images -> of each head's scores
-        self.feeding: Feeding | None = None  # made with the first batch for a GPU
 
     def train_step(self, step: int) -> "Seen":
         """Iteration `step`: one or several batches, one update. Returns the loss, and the hits in the last batch."""
@@ -109,7 +100,8 @@ class Learner:
 
         Of several batches that make one update, each counts for its part of the gradient (Caffe's iter_size).
         """
-        x, weight, *targets = self.batch_on_device(number)  # (N, C, H, W), (N, H, W) or None, (N, H, W) for each head
+        end = self.iterations * self.settings.accumulate
+        x, weight, *targets = self.batches.on_device(number, end)  # (N, C, H, W), (N, H, W) or None, (N, H, W) a head
         self._draw_dropout(number)
         y = self.runner.forward(*divided(self.net, x), record=True)
         scores = list(y) if isinstance(y, tuple) else [y]  # (N, K, H, W), from each head
@@ -126,82 +118,6 @@ class Learner:
         part = 1.0 / self.settings.accumulate
         self.runner.back_out([layer.backward(part)[0] for layer in self.losses], nobody)
         return Seen(loss, int(right), int(labelled))
-
-    # What is learned from. All of it is made on the host, by the number of the batch alone.
-
-    def batch_on_device(self, number: int) -> Sequence[Any]:
-        """`batch_for_loss` where the network is. On the way to a GPU the next batch is under way already."""
-        if self.device == "cpu":
-            return self.batch_for_loss(number)
-        self.feeding = self.feeding or Feeding(self.batch_for_loss, self.device)
-        end = self.iterations * self.settings.accumulate
-        return self.feeding.take(number, number + 1 if number + 1 < end else None)
-
-    def close(self) -> None:
-        """End what works beside: the thread that feeds a GPU."""
-        if self.feeding is not None:
-            self.feeding.close()
-            self.feeding = None
-
-    def batch_for_loss(self, number: int) -> list[Any]:
-        """What the losses of a batch are made of: the images, pixel weights or None, and the labels for each head."""
-        x, target = self.batch(number)
-        targets = self._at_scores([target, *self.second_target(number)], x.shape[2:], number)
-        return [x, self.pixel_weight(targets[0], x.dtype), *targets]
-
-    def pixel_weight(self, target: Array, dtype: Any) -> Array | None:
-        """What each pixel counts in the first head's loss, (N, H, W) for labels (N, H, W); None: what its class does.
-
-        Made from the labels as the loss sees them, so it fits them however they were augmented or cut.
-        """
-        if self.settings.weight_map == "none":
-            return None
-        return np.stack([data.unet_weight_map(label, self.class_weights) for label in target]).astype(dtype)
-
-    def batch(self, number: int) -> tuple[Array, Array]:
-        """The images and labels of a batch; without accumulation that is the one of iteration `number`."""
-        x, target = self._load(self.train_data, number)
-        self._check_labelled(target, number)
-        return x, target
-
-    def _check_labelled(self, target: Array, number: int) -> None:
-        if not data.valid_pixels(target):
-            names = ", ".join(self.train_data.files(int(index))[1] for index in self._indices(number))
-            raise TrainingError(f"train: expected some labelled pixels in each batch, got only void ones in iteration "
-                                f"{number // self.settings.accumulate} ({names}). Look at these masks, use a larger "
-                                f"crop or larger batches.")
-
-    def _at_scores(self, targets: list[Array], image: tuple[int, int], number: int) -> list[Array]:
-        """The labels of a batch at the places of the scores, if there is not one for each pixel of the (H, W) image."""
-        if image not in self.scored:
-            shapes = shapes_of(self.net, image)
-            self.scored[image] = [shapes[name][2:] for name in self.net.outputs]
-        found = [labels_for(self.net, name, target, size)
-                 for name, target, size in zip(self.net.outputs, targets, self.scored[image], strict=True)]
-        if found[0] is not targets[0]:
-            self._check_labelled(found[0], number)  # of the image some may be labelled, but not of what is scored
-        return found
-
-    def second_target(self, number: int) -> list[Array]:
-        """The labels of a batch for the second head, if there is one.
-
-        They are cut out and mirrored as the first ones are, since the random numbers are made from the batch's number.
-        """
-        return [self._load(self.second_data, number)[1]] if self.second_data else []
-
-    def _load(self, dataset: Any, number: int) -> tuple[Array, Array]:
-        seen = self.preprocessing
-        x, target = data.load_batch(
-            dataset, self._indices(number), augmentation=self.augmentation, seed=self.settings.seed, step=number,
-            mean=seen.mean, scale=seen.scale, channel_order=seen.channel_order,
-        )
-        if self.settings.pad:
-            size = size_taken(self.net, x.shape[2:])
-            x, target = enlarged(x, size), enlarged(target, size, data.VOID)
-        return x, target
-
-    def _indices(self, number: int) -> Array:
-        return data.batch_indices(len(self.train_data), self.settings.batch_size, self.settings.seed, number)
 
     def check_weights(self, step: int) -> None:
         """Raises TrainingError if the last of `step` updates left a NaN or an infinity in the network."""
@@ -236,7 +152,7 @@ class Learner:
         self.iterations = 1 << 30  # for the learning rate of these few
         net = {name: array.copy() for name, array in self.net.state().items()}
         optimizer = self.optimizer.state()  # copies already
-        with contextlib.closing(self):
+        with contextlib.closing(self.batches):
             seconds = [_seconds(self.train_step, step) for step in range(5)][1:]  # the first one warms up
         self.net.load(net)
         self.optimizer.load(optimizer)

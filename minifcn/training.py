@@ -67,7 +67,7 @@ def train(
         contextlib.nullcontext() if settings is None else use_device(settings.device),
     ):
         training = _resumed(folder, progress) if resume else _started(settings, folder, overwrite, progress)
-        with Interruptible() as interrupt, contextlib.closing(training.learner):
+        with Interruptible() as interrupt, contextlib.closing(training.learner.batches):
             training.run(interrupt)
         return training.finish()
 

@@ -30,8 +30,8 @@ RUNGS = (
     {"testing", "gradients"},
     {"data", "metrics", "trimap", "boundary", "pictures", "progress", "interrupt"},
     {"weights", "gradcheck", "caffe", "torchvision", "preprocessing"},
-    {"training", "learner", "feeding", "gpu_memory", "preparation", "runs", "evaluation", "prediction", "published",
-     "uncertainty", "explain"},
+    {"training", "learner", "batching", "feeding", "gpu_memory", "preparation", "runs", "evaluation", "prediction",
+     "published", "uncertainty", "explain"},
     {"cli", "__main__"},
     {"tutorials"},
 )

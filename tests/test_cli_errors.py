@@ -157,7 +157,7 @@ def test_pictures_that_are_none(capsys, checkpoint, tmp_path):
 
 def test_interrupt_traceback_and_memory(capsys, monkeypatch, checkpoint):
     def raises(error):
-        def open_it(source, fuse):
+        def open_it(source, **options):
             raise error
 
         monkeypatch.setattr("minifcn.prediction.Predictor.open", open_it)

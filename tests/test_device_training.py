@@ -88,9 +88,9 @@ def copies_of_a_step(learner, cupy):
     learner.train_step(1)  # by now all that is copied once is there
     before = len(cupy.stand_in.copies)
     learner.train_step(2)
-    learner.feeding.take(3)  # the next batch is under way, and the end of its copies is waited for
+    learner.batches.feeding.take(3)  # the next batch is under way, and the end of its copies is waited for
     copies = cupy.stand_in.copies[before:]
-    learner.close()
+    learner.batches.close()
     return [(copy.way, copy.shape, copy.nbytes, copy.where) for copy in copies]
 
 
@@ -123,10 +123,10 @@ def test_what_one_step_copies_without_dropout(scenes, cupy):
 def test_accuracy_is_counted_where_the_scores_are(scenes, cupy):
     learner = learner_for(scenes)
     learner.net.eval()
-    x, _, target = learner.batch_for_loss(0)
+    x, _, target = learner.batches.for_loss(0)
     labels = learner.net.forward(to_device(x, "cuda"), record=False).get().argmax(axis=1)
     seen = learner.add_gradients(0)
-    learner.close()
+    learner.batches.close()
     assert (seen.right, seen.labelled) == ((labels == target).sum(), (target != 255).sum())
 
 
@@ -148,6 +148,6 @@ def test_minutes_are_measured_and_undone(scenes, tmp_path, cupy, monkeypatch):
     learner = Learner(settings(scenes, iterations=None, minutes=0.02), Progress())
     before = {name: array.get() for name, array in learner.net.state().items()}
     assert learner.plan() > 0
-    assert learner.feeding is None
+    assert learner.batches.feeding is None
     for name, array in learner.net.state().items():
         np.testing.assert_array_equal(array.get(), before[name])

@@ -45,7 +45,7 @@ def settings(scenes, **given):
 
 def test_training_adds_void(scenes):
     learner = Learner(settings(scenes, pad=True), Progress())
-    x, target = learner.batch(0)
+    x, target = learner.batches.batch(0)
     assert x.shape[2:] == target.shape[1:] == (204, 204)
     assert (target[:, 190:] == VOID).all()
     assert (target[:, :, 200:] == VOID).all()
@@ -58,7 +58,7 @@ def test_training_adds_void(scenes):
 
 def test_what_is_predicted_in_tiles_may_have_any_size(scenes):
     """Windows of a legal size are cut out of images that have none."""
-    assert Learner(settings(scenes, size=None, crop=(188, 204)), Progress()).batch(0)[0].shape[2:] == (188, 204)
+    assert Learner(settings(scenes, size=None, crop=(188, 204)), Progress()).batches.batch(0)[0].shape[2:] == (188, 204)
 
 
 def strided():

@@ -157,10 +157,10 @@ def by_hand(scores, labels):
 def test_the_loss_compares_scores_with_their_labels(scenes, registered, given, cut):
     learner = Learner(settings(scenes, **given), Progress())
     learner.net.eval()  # no dropout: by hand there is none
-    x, target = learner.batch(0)
+    x, target = learner.batches.batch(0)
     labels = target[cut]
     expected, right = by_hand(learner.net.forward(x, record=False), labels)
-    _, _, truth = learner.batch_for_loss(0)
+    _, _, truth = learner.batches.for_loss(0)
     np.testing.assert_array_equal(truth, labels)
     seen = learner.add_gradients(0)
     assert seen.loss == pytest.approx(expected, rel=1e-5)
@@ -184,7 +184,7 @@ def test_a_centre_of_void_is_told(scenes, tmp_path):
     learner = Learner(settings(scenes, model="unet", padding="paper", width=1 / 64, size=(188, 188)), Progress())
     target = np.full((2, 188, 188), 255)
     target[:, :92] = 0  # labelled, but not where scores are
-    learner._load = lambda dataset, number: (np.zeros((2, 3, 188, 188), np.float32), target)
+    learner.batches._load = lambda dataset, number: (np.zeros((2, 3, 188, 188), np.float32), target)
     with pytest.raises(TrainingError, match=r"expected some labelled pixels in each batch, got only void ones in "
                                             r"iteration 0 .*use a larger crop or larger batches"):
         learner.add_gradients(0)

@@ -185,7 +185,7 @@ def test_settings_reach_the_optimizer_and_the_loss(scenes):
     labels = np.concatenate([sample.label.ravel() for sample in learner.train_data])
     share = np.bincount(labels[labels != 255]) / np.sum(labels != 255)
     np.testing.assert_allclose(learner.loss.weight, 1 / np.log(1.02 + share))
-    x, target = learner.batch(0)
+    x, target = learner.batches.batch(0)
     pixels = np.concatenate([sample.image.reshape(-1, 3) for sample in learner.train_data])
     np.testing.assert_allclose(learner.preprocessing.mean, pixels.mean(axis=0))
     np.testing.assert_allclose(learner.preprocessing.scale, 1 / pixels.std(axis=0))
@@ -201,6 +201,6 @@ def test_each_iteration_has_its_own_dropout_and_augmentation(scenes):
     assert (masks[0] != masks[1]).any()
     np.testing.assert_array_equal(masks[0], masks[2])
     for step in range(12):
-        _, target = learner.batch(step)
+        _, target = learner.batches.batch(step)
         flips.add(bool(target[0, -1, 0] == 2))  # the wall stands on the left unless mirrored
     assert flips == {True, False}

@@ -31,7 +31,7 @@ def test_two_inputs(scenes, monkeypatch):
     monkeypatch.setattr("minifcn.data.Folder.load", first_two(scenes))
     monkeypatch.setattr("minifcn.data.Folder.channels", 2)
     learner = Learner(settings(f"folder:{scenes}"), Progress())
-    x, target = learner.batch(0)
+    x, target = learner.batches.batch(0)
     assert x.shape[1] == 2
     before = {name: array.copy() for name, array in learner.net.state().items()}
     learner.train_step(0)

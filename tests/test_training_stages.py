@@ -52,7 +52,7 @@ def test_a_new_stage_begins_with_the_scores_of_the_last(scenes, tmp_path, quick)
                      for model in ("fcn32s", "fcn16s"))
     image = before.val_data[0].image
     assert before.preprocessing == after.preprocessing  # pictures are prepared as the first stage saw them
-    coarse, fine = (dict(learner.net.eval().walk(learner.batch(0)[0])) for learner in (before, after))
+    coarse, fine = (dict(learner.net.eval().walk(learner.batches.batch(0)[0])) for learner in (before, after))
     np.testing.assert_array_equal(coarse["score_fr"], fine["score_fr"])
     assert not fine["score_pool4"].any()
     assert (before.predictor.labels(image) == after.predictor.labels(image)).mean() > 0.9

@@ -50,8 +50,8 @@ def test_both_label_maps_are_bent_cropped_and_mirrored_alike(outdoors):
     settings = Settings(data=f"siftflow:{outdoors}", **SMALL, crop=(20, 24), scale=(0.7, 1.4), elastic=2.0)
     learner = Learner(settings, Progress())
     for number in range(8):
-        _, semantic = learner.batch(number)
-        (geometric,) = learner.second_target(number)
+        _, semantic = learner.batches.batch(number)
+        (geometric,) = learner.batches.second_target(number)
         void = semantic == 255
         assert (geometric[void] == 255).all()
         np.testing.assert_array_equal(geometric[~void], geometry_of(semantic[~void] + 1) - 1)
@@ -79,8 +79,8 @@ def test_the_trunk_learns_from_the_sum_of_both_losses(outdoors):
         rng = np.random.default_rng(3)
         for name in ("score_fr_sem", "score_fr_geo"):
             net[name].weight.data[...] = rng.normal(0, 0.1, net[name].weight.data.shape)
-    x, semantic = twin.batch(0)
-    (geometric,) = twin.second_target(0)
+    x, semantic = twin.batches.batch(0)
+    (geometric,) = twin.batches.second_target(0)
     twin._draw_dropout(0)
     losses, gradients = [], []
     for scores, target in zip(twin.net.forward(x, record=True), (semantic, geometric), strict=True):

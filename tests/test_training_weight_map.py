@@ -33,7 +33,7 @@ def test_the_loss_is_that_of_the_map(scenes, monkeypatch, class_weights, reducti
         return forward(*given, **options)
 
     monkeypatch.setattr(learner.loss, "forward", listening)
-    loss, (_, target) = learner.add_gradients(1).loss, learner.batch(1)
+    loss, (_, target) = learner.add_gradients(1).loss, learner.batches.batch(1)
     (scores, labels, weights), = seen
     np.testing.assert_array_equal(labels, target)
     expected = np.stack([unet_weight_map(label, learner.class_weights) for label in target])
@@ -51,7 +51,7 @@ def test_the_loss_is_that_of_the_map(scenes, monkeypatch, class_weights, reducti
 def test_without_a_map_the_loss_has_the_class_weights(scenes):
     learner = Learner(settings(scenes, weight_map="none", class_weights="median"), Progress())
     np.testing.assert_array_equal(learner.loss.weight, learner.class_weights)
-    assert learner.pixel_weight(np.zeros((2, 3, 4), int), np.float32) is None
+    assert learner.batches.pixel_weight(np.zeros((2, 3, 4), int), np.float32) is None
     learner = Learner(settings(scenes, class_weights="median"), Progress())
     assert learner.loss.weight is None
     assert learner.description()["class_weights"] == learner.class_weights  # run.json tells them all the same
@@ -59,7 +59,7 @@ def test_without_a_map_the_loss_has_the_class_weights(scenes):
 
 def test_elastic_deformation_reaches_the_batches(scenes):
     bent, straight = (Learner(settings(scenes, elastic=elastic), Progress()) for elastic in (2.0, 0.0))
-    (x, target), (again, _), (other, _) = bent.batch(0), bent.batch(0), straight.batch(0)
+    (x, target), (again, _), (other, _) = bent.batches.batch(0), bent.batches.batch(0), straight.batches.batch(0)
     np.testing.assert_array_equal(x, again)
     assert x.shape == other.shape
     assert not np.array_equal(x, other)

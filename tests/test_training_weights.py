@@ -39,9 +39,9 @@ def test_blue_first_and_the_published_mean(scenes, caffemodel, classifier, monke
     learner = Learner(Settings(data=f"folder:{scenes}", weights=str(caffemodel), **SMALL), Progress())
     for name in ("conv1_1", "conv5_3"):
         np.testing.assert_array_equal(learner.net[name].weight.data, classifier[name].weight.data)
-    x, _ = learner.batch(0)
+    x, _ = learner.batches.batch(0)
     samples = {sample.label.tobytes(): sample for sample in learner.train_data}
-    sample = samples[learner.batch(0)[1][0].astype(np.uint8).tobytes()]
+    sample = samples[learner.batches.batch(0)[1][0].astype(np.uint8).tobytes()]
     expected = (sample.image - np.array(published or IMAGENET_MEAN))[:, :, ::-1].transpose(2, 0, 1)
     np.testing.assert_allclose(x[0], expected, rtol=1e-6)
     assert learner.meta()["channel_order"] == "BGR"
