@@ -57,7 +57,7 @@ def test_ours_are_told_apart():
     name = "camvid-hour-unet-bn"
     settings = Settings.for_data(**with_recipe(name, {"data": "camvid:PATH"}))
     text = told(name, settings)
-    assert f"recipe {name}: unet, width {settings.width:g}, adam, images a step: 4; " in text
+    assert f"recipe {name}: unet-bn, width {settings.width:g}, adam, images a step: 4; " in text
     assert f"{settings.iterations:,} steps as minifcn's table of CamVid has it\n" in text
     assert "each gradient counts" not in text  # which is of momentum
 
@@ -125,21 +125,21 @@ def learner(scenes, **given):
     made.optimizer = optim.SGD(made.net.parameters(), settings.lr, settings.momentum, settings.weight_decay)
     scores = made.net["score_fr"].weight.data
     scores[...] = np.random.default_rng(0).normal(0, 0.1, scores.shape)
-    batch = made.batch
-    made.batch = lambda number: (batch(number)[0].astype(np.float64), batch(number)[1])
+    batch = made.batches.batch
+    made.batches.batch = lambda number: (batch(number)[0].astype(np.float64), batch(number)[1])
     return made
 
 
 def all_labelled(made):
     """No void pixel, so that every batch has as many."""
-    batch = made.batch
+    batch = made.batches.batch
 
     def whole(number):
         x, target = batch(number)
         target[target == 255] = 0
         return x, target
 
-    made.batch = whole
+    made.batches.batch = whole
     return made
 
 
