@@ -26,12 +26,14 @@ def tile_count(images, oh, ow, dh, dw):
 
 def transform_weight(weight):
     """weight (O, C, 3, 3) -> u (36, O, C) for `convolve` of x."""
-    return _transform(weight, *weight.shape[:2], turned=False)
+    filters, channels = weight.shape[:2]
+    return _transform(weight, filters, channels, turned=False)
 
 
 def transform_weight_turned(weight):
     """weight (O, C, 3, 3) -> u (36, C, O) for `convolve` of gy, which then is the input gradient."""
-    return _transform(weight, *weight.shape[1::-1], turned=True)
+    filters, channels = weight.shape[:2]
+    return _transform(weight, channels, filters, turned=True)
 
 
 def _transform(weight, rows, columns, turned):
