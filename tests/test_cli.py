@@ -85,6 +85,7 @@ def test_help_loads_nothing_slow():
 
 def test_doctor(capsys, monkeypatch):
     monkeypatch.setenv("MINIFCN_NOTE", "[bold]kept")
+    monkeypatch.delenv("MINIFCN_KERNELS", raising=False)
     report = json.loads(printed(capsys, "doctor", "--json"))
     assert report.keys() == {"minifcn", "python", "packages", "processor", "compiled_kernels", "matrix_products", "gpu",
                              "kernels", "environment"}
@@ -93,9 +94,8 @@ def test_doctor(capsys, monkeypatch):
     assert Path(report["compiled_kernels"]["folder"]).is_dir()
     assert report["minifcn"] == minifcn.__version__
     assert report["packages"]["numpy"] == np.__version__
-    assert report["kernels"].keys() == {"reference", "array", "cpu", "cuda"}
-    assert "fall back to array: " in report["kernels"]["cuda"]
-    assert "fall back" not in report["kernels"]["reference"]
+    assert report["kernels"].keys() == {"numpy", "cupy", "cuda without a GPU"}
+    assert (report["kernels"]["numpy"], report["kernels"]["cupy"]) == ("cpu", "cuda")
     assert report["gpu"].startswith(("yes", "no: "))
     text = printed(capsys, "doctor")
     assert "MINIFCN_NOTE: [bold]kept" in text

@@ -83,23 +83,18 @@ def _gpus() -> dict[str, str]:
 
 
 def kernels() -> dict[str, str]:
-    """For each kernel folder that can be asked for: where its passes really come from."""
-    import importlib
+    """Which kernel folder computes what, here and now."""
+    import numpy
 
-    from ..kernels import FOLDERS
+    from ..kernels import folder_for
+    from ..kernels.cuda._emulator import compiler
 
-    report = {}
-    for folder in FOLDERS:
-        module = importlib.import_module(f"minifcn.kernels.{folder}")
-        homes = {name: getattr(module, name).__module__.split(".")[2] for name in module.__all__}
-        own = sorted(name for name, home in homes.items() if home == folder)
-        others = sorted(name for name, home in homes.items() if home != folder)
-        text = f"{len(own)} passes of its own"
-        if others:
-            what = "all" if not own else ", ".join(others)
-            text += f"; {len(others)} fall back to {homes[others[0]]}: {what}"
-        report[folder] = text
-    return report
+    chosen = os.environ.get("MINIFCN_KERNELS")
+    try:
+        emulator = f"emulated, with {compiler()}"
+    except RuntimeError as error:
+        emulator = f"no: {error}"
+    return {"numpy": folder_for(numpy.empty(0)), "cupy": chosen or "cuda", "cuda without a GPU": emulator}
 
 
 def _version(name: str) -> str:
