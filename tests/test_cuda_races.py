@@ -25,8 +25,8 @@ def python(*words, timeout=600, **environment):
 def clean(*names):
     done = python("-m", "minifcn.kernels.cuda.races", *names)
     assert done.returncode == 0, done.stdout + done.stderr
-    lines, asked = done.stdout.splitlines(), set(map(_examples.pass_of, names or _examples.with_kernels()))
-    expected = [name for name in _examples.with_kernels() if _examples.pass_of(name) in asked]
+    lines, asked = done.stdout.splitlines(), set(map(_examples.pass_of, names or _examples.EXAMPLES))
+    expected = [name for name in _examples.EXAMPLES if _examples.pass_of(name) in asked]
     assert [line.split(" (")[0] for line in lines] == expected
     assert all(line.endswith(": clean") for line in lines)
 
@@ -34,7 +34,7 @@ def clean(*names):
 def one_of_each_file():
     """Examples of which each launches a kernel of a file that none before it does."""
     chosen, seen = [], set()
-    for name in _examples.with_kernels():
+    for name in _examples.EXAMPLES:
         files = {program.path for program, _ in _examples.launches(name)}
         if files - seen:
             chosen.append(name)
@@ -137,7 +137,7 @@ def test_a_pass_without_kernels(capsys):
     with pytest.raises(SystemExit) as end:
         races.main(["reul"])
     assert end.value.code == 2
-    assert "expected passes with kernels, got reul. Choose of " in capsys.readouterr().err
+    assert "expected passes, got reul. Choose of " in capsys.readouterr().err
 
 
 def test_a_folder_without_sources(tmp_path):
@@ -178,7 +178,7 @@ def test_an_example_gives_what_the_reference_gives(name):  # what is prepared is
 
 
 def test_every_kernel_is_launched_by_an_example():
-    launched = {(p.path, kernel) for name in _examples.with_kernels() for p, kernel in _examples.launches(name)}
+    launched = {(p.path, kernel) for name in _examples.EXAMPLES for p, kernel in _examples.launches(name)}
     assert launched == {(program.path, kernel) for program in _examples.programs() for kernel in program.kernels}
 
 

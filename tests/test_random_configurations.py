@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import minifcn
 from minifcn import ops, use_kernels
-from minifcn.kernels import kernels_for, use_winograd
+from minifcn.arrays import to_device, to_numpy
+from minifcn.kernels import folder_for, kernels_for, use_winograd
 
 OTHERS = ("array", "cpu")
 FEW, MANY = 100, 2000  # configurations in `make test`, in `make test-full`
@@ -303,6 +305,31 @@ def emulated(monkeypatch):
     monkeypatch.setitem(globals(), "OTHERS", ("cuda",))
 
 
+class OnGpu:
+    """`minifcn.ops`, but for the folder `cuda` arrays are brought to a GPU and results back; caches stay there."""
+
+    def __getattr__(self, name):
+        op = getattr(minifcn.ops, name)
+
+        def computed(*arrays, **options):
+            if folder_for(arrays[0]) != "cuda":
+                return op(*arrays, **options)
+            result = op(*map(there, arrays), **{key: there(value) for key, value in options.items()})
+            return back(result) if name.endswith("_backward") else (back(result[0]), result[1])
+
+        return computed
+
+
+def there(value):
+    return to_device(value, "cuda") if isinstance(value, np.ndarray) else value
+
+
+def back(value):
+    if isinstance(value, tuple):
+        return tuple(map(back, value))
+    return None if value is None else to_numpy(value)
+
+
 @pytest.mark.parametrize("name", CHECKS)
 def test_some(name):
     hunt(name, FEW)
@@ -325,3 +352,10 @@ def test_many(name):
 @pytest.mark.parametrize("name", CHECKS)
 def test_many_on_the_emulator(name, emulated):
     hunt(name, MANY // EMULATED)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", [name for name in CHECKS if name not in ("batch norm", "updates")])  # these change
+def test_some_on_a_gpu(name, emulated, monkeypatch):  # arrays in place, which stay on the host here
+    monkeypatch.setitem(globals(), "ops", OnGpu())
+    hunt(name, FEW)

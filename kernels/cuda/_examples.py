@@ -10,6 +10,7 @@ shapes of its arguments, further examples stand under "pass: what is special": e
 import importlib
 import pkgutil
 import sys
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -199,14 +200,25 @@ EXAMPLES = {
 }
 
 
+def run(name: str, folder: ModuleType, dtype: Any = np.float32, move: Callable[[Any], Any] | None = None) -> list[Any]:
+    """A pass on its example: all that it returns, or the arrays that it changed.
 
-def run(name: str, folder: ModuleType) -> list[np.ndarray]:
-    """A pass on its example: all that it returns, or the arrays that it changed."""
-    arguments = example(name, folder)
+    Args:
+        move: what brings each of the arrays to where the pass shall run, a GPU for example.
+    """
+    arguments = example(name, folder, dtype)
+    if move is not None:
+        arguments = tuple(_moved(argument, move) for argument in arguments)
     returned = getattr(folder, pass_of(name))(*arguments)
     if returned is None:
         return [array for one in arguments for array in (one if isinstance(one, list) else [one])]
     return list(returned) if isinstance(returned, tuple) else [returned]
+
+
+def _moved(argument: Any, move: Callable[[Any], Any]) -> Any:
+    if isinstance(argument, list):
+        return [_moved(one, move) for one in argument]
+    return move(argument) if isinstance(argument, np.ndarray) else argument
 
 
 def pass_of(name: str) -> str:
@@ -229,12 +241,6 @@ def launches(name: str) -> list[tuple[Program, str]]:
     finally:
         _emulator.launch = launch
     return list(dict.fromkeys(seen))
-
-
-def with_kernels() -> list[str]:
-    """The examples of passes that this folder defines itself; the others are those of `array`."""
-    cuda = importlib.import_module(FOLDER)
-    return [name for name in EXAMPLES if getattr(cuda, pass_of(name)).__module__.startswith(f"{FOLDER}.")]
 
 
 def programs() -> list[Program]:

@@ -1,6 +1,6 @@
 """Two threads at one address, found without a GPU: ThreadSanitizer's verdict on every pass, run on the emulator.
 
-    python -m minifcn.kernels.cuda.races                    # every pass that has kernels: clean, or what it reports
+    python -m minifcn.kernels.cuda.races                    # every pass: clean, or what it reports
     python -m minifcn.kernels.cuda.races relu conv2d        # these alone, each with all its examples
     python -m minifcn.kernels.cuda.races --sources tried/   # with the .cu files of that folder instead of minifcn's own
 
@@ -22,7 +22,7 @@ import tempfile
 from pathlib import Path
 
 from . import _emulator
-from ._examples import launches, pass_of, programs, with_kernels
+from ._examples import EXAMPLES, launches, pass_of, programs
 
 LOG = "MINIFCN_RACES"  # where the second Python, which has ThreadSanitizer, finds its reports
 
@@ -31,12 +31,12 @@ def main(words: list[str] | None = None) -> int:
     """The command above."""
     parser = argparse.ArgumentParser(prog="python -m minifcn.kernels.cuda.races",
                                      description="ThreadSanitizer's verdict on CUDA kernels, without a GPU.")
-    parser.add_argument("passes", metavar="PASS", nargs="*", help="such as relu (default: all that have kernels)")
+    parser.add_argument("passes", metavar="PASS", nargs="*", help="such as relu (default: all)")
     parser.add_argument("--sources", metavar="FOLDER", type=Path, help="take .cu files from there where it has them")
-    chosen, known = parser.parse_args(words), with_kernels()
+    chosen, known = parser.parse_args(words), list(EXAMPLES)
     for name in chosen.passes:
         if name not in known:
-            parser.error(f"expected passes with kernels, got {name}. Choose of {', '.join(known)}.")
+            parser.error(f"expected passes, got {name}. Choose of {', '.join(known)}.")
     examples = [name for name in known if not chosen.passes or {name, pass_of(name)} & {*chosen.passes}]
     try:
         if LOG in os.environ:

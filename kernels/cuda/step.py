@@ -13,12 +13,12 @@ import shlex
 import shutil
 import sys
 
-from ._examples import launches, with_kernels
+from ._examples import EXAMPLES, launches
 
 
 def main(words: list[str] | None = None) -> int:
     """The command above."""
-    known = with_kernels()
+    known = list(EXAMPLES)
     parser = argparse.ArgumentParser(prog="python -m minifcn.kernels.cuda.step",
                                      description="Step through a CUDA kernel with gdb, without a GPU.")
     parser.add_argument("name", metavar="PASS", choices=known, help=f"one of {', '.join(known)}")
