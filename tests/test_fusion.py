@@ -143,7 +143,7 @@ def test_structure():
 CONVOLUTIONS = {"vgg16": 13, "alexnet": 5, "fcn-alexnet": 7, "googlenet": 57, "fcn-googlenet": 57,
                 **{name: 0 for name in models.MODELS if "segnet" in name},  # batch norm is between, and takes it in
                 "alexnet-torchvision": 5, "googlenet-torchvision": 0,
-                "enet": 0, "enet-encoder": 0,  # there, too
+                "enet": 0, "enet-encoder": 0, "unet-bn": 0,  # there, too
                 "nyud-fcn32s-color-hha": 30, "unet": 18}  # and 15 in all other networks that stand on VGG-16
 # ReLUs that stand behind something else: fully connected layers, and the sums of ENet's decoder.
 LEFT = {**{name: ["relu6", "relu7"] for name in ("alexnet", "vgg16", "alexnet-torchvision")},

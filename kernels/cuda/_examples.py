@@ -201,14 +201,8 @@ EXAMPLES = {
 
 
 def run(name: str, folder: ModuleType, dtype: Any = np.float32, move: Callable[[Any], Any] | None = None) -> list[Any]:
-    """A pass on its example: all that it returns, or the arrays that it changed.
-
-    Args:
-        move: what brings each of the arrays to where the pass shall run, a GPU for example.
-    """
-    arguments = example(name, folder, dtype)
-    if move is not None:
-        arguments = tuple(_moved(argument, move) for argument in arguments)
+    """A pass on its example, moved to a GPU for example: all that it returns, or the arrays that it changed."""
+    arguments = tuple(_moved(argument, move or np.asarray) for argument in example(name, folder, dtype))
     returned = getattr(folder, pass_of(name))(*arguments)
     if returned is None:
         return [array for one in arguments for array in (one if isinstance(one, list) else [one])]
