@@ -144,11 +144,10 @@ def _libraries(program: Any, defines: tuple[str, ...]) -> tuple[ctypes.CDLL, ...
 def _compiled(program: Any, defines: tuple[str, ...]) -> Path:
     exports = "".join(f"EMULATED({kernel})\n" for kernel in program.kernels)
     # A namespace without a name: no function or shared array of it is taken for that of another library.
-    source = f'namespace {{\n#include "{program.path}"\n}}\n{exports}'
-    return _built(f"{program.name}.so", program.text, (
-        *_purpose(), *defines, "-shared", f"-I{FOLDER}", "-include", str(FOLDER / "emulator.h"),
-        "-x", "c++", "-", "-x", "none", str(_machine()),
-    ), source)
+    source = f'namespace {{\n#include "{program.path.name}"\n}}\n{exports}'
+    options = (*_purpose(), *defines, "-shared", "-x", "c++", "-", "-x", "none", str(_machine()))
+    places = (f"-I{program.path.parent}", f"-I{FOLDER}", "-include", str(FOLDER / "emulator.h"))
+    return _built(f"{program.name}.so", program.text, options, places, source)
 
 
 def _loaded(path: Path, kernels: tuple[str, ...]) -> ctypes.CDLL:
@@ -162,7 +161,7 @@ def _loaded(path: Path, kernels: tuple[str, ...]) -> ctypes.CDLL:
 def _machine() -> Path:
     """emulator.cpp, compiled."""
     races = ("-DRACES",) if "-fsanitize=thread" in _purpose() else ()
-    return _built("emulator.o", "", ("-O1", *races, "-c", str(FOLDER / "emulator.cpp")))
+    return _built("emulator.o", "", ("-O1", *races, "-c"), (str(FOLDER / "emulator.cpp"),))
 
 
 def _copied(path: Path) -> Path:
@@ -184,16 +183,22 @@ def _purpose() -> tuple[str, ...]:
     return purposes[wish]
 
 
-def _built(name: str, text: str, options: tuple[str, ...], source: str = "") -> Path:
-    """A file that g++ makes, or made before from the same text with the same options. What it warns of is a warning."""
-    digest = hashlib.sha256("\n".join((_emulator_hash(), name, text, *OPTIONS, *options, source)).encode())
+def _built(name: str, text: str, options: tuple[str, ...], places: tuple[str, ...], source: str = "") -> Path:
+    """A file that g++ makes, or made before from the same text with the same options. What it warns of is a warning.
+
+    Args:
+        places: options that say where files are. What was made from the same text elsewhere is as good, but not for a
+            debugger, which shows the files.
+    """
+    shown = places if "-O0" in options else ()
+    digest = hashlib.sha256("\n".join((_emulator_hash(), name, text, *OPTIONS, *options, *shown, source)).encode())
     path = cache_folder("emulator") / f"{digest.hexdigest()[:16]}-{name}"
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:  # whole or not at all
             made = Path(folder) / name
             plain = {word: value for word, value in os.environ.items() if word != "LD_PRELOAD"}  # no ThreadSanitizer
-            done = subprocess.run([compiler(), *OPTIONS, *options, "-o", str(made)], input=source, text=True,
-                                  capture_output=True, check=False, env=plain)
+            done = subprocess.run([compiler(), *OPTIONS, *places, *options, "-o", str(made)], input=source, text=True,
+                                  capture_output=True, check=False, env=plain, cwd=folder)  # a folder without sources
             if done.returncode:
                 raise RuntimeError(f"{name}: expected {compiler()} to compile it, got\n{done.stderr}")
             if done.stderr:
