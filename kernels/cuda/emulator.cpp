@@ -1,8 +1,10 @@
 // The machine behind emulator.h: a block's threads as threads of the operating system, and where they meet.
 #include "emulator.h"
 
+#include <atomic>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -149,8 +151,7 @@ static bool is(Colour colour, const dim3& at) {
 }
 
 // All blocks, lived through by one thread of each.
-static void live(Block& shared, unsigned number, const Launch& launch, Colour colour,
-                 const std::function<void()>& kernel) {
+static void live(Block& shared, unsigned number, const Launch& launch, Colour colour, Body body) {
     block = &shared;
     thread = number;
     const unsigned *grid = launch.grid, *size = launch.block;
@@ -162,7 +163,7 @@ static void live(Block& shared, unsigned number, const Launch& launch, Colour co
         for (unsigned long long at = 0; at < blocks && !shared.stopped; ++at) {
             blockIdx = {unsigned(at % grid[0]), unsigned(at / grid[0] % grid[1]), unsigned(at / grid[0] / grid[1])};
             if (!is(colour, blockIdx)) continue;
-            kernel();
+            body.call(body.kernel, launch.values);
             if (launch.meets) shared.wait(shared.all, END, Place::current());
         }
     } catch (const Stopped&) {
@@ -170,13 +171,13 @@ static void live(Block& shared, unsigned number, const Launch& launch, Colour co
 }
 
 // Without `meets` no thread waits, not even between two blocks.
-void run(const Launch& launch, Colour colour, const std::function<void()>& kernel, char* memory, char* memory_end) {
+void run(const Launch& launch, Colour colour, Body body, char* memory, char* memory_end) {
     std::lock_guard<std::mutex> lock(one_launch);
     const unsigned threads = launch.block[0] * launch.block[1] * launch.block[2];
     Block shared(threads, memory, memory_end);
     std::vector<std::thread> lives;
     for (unsigned number = 0; number < threads; ++number)
-        lives.emplace_back([&, number] { live(shared, number, launch, colour, kernel); });
+        lives.emplace_back([&, number] { live(shared, number, launch, colour, body); });
     for (auto& one : lives) one.join();
     launch.why[shared.reason.copy(launch.why, WHY - 1)] = 0;
 }

@@ -7,13 +7,11 @@
 // stands here: shared memory, __syncthreads, shuffles within a whole warp, float4 and atomics on integers. The machine
 // behind these words, threads and barriers, is in emulator.cpp.
 #pragma once
-#include <atomic>
+// Few headers: reading them takes longer than compiling most kernels.
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <functional>
 #include <source_location>
-#include <string>
 #include <type_traits>
 #include <utility>
 
@@ -60,7 +58,11 @@ struct Launch {  // from outside
 };
 constexpr int WHY = 500;
 enum Colour { ALL, WHITE, BLACK };  // of blocks, if they lay like the squares of a chessboard
-void run(const Launch& launch, Colour colour, const std::function<void()>& kernel, char* shared, char* shared_end);
+struct Body {  // what every thread does in every block: call(kernel, values)
+    void (*call)(void (*kernel)(), void** values);
+    void (*kernel)();  // of whichever type; `call` knows it
+};
+void run(const Launch& launch, Colour colour, Body body, char* shared, char* shared_end);
 template <class T> T from_lane(T value, int from, unsigned mask, Place& place) {
     static_assert(sizeof(T) == 4 || sizeof(T) == 8, "a shuffle moves 4 or 8 bytes");
     std::uint64_t bits = 0;
@@ -93,50 +95,52 @@ T __shfl_xor_sync(unsigned mask, T value, int with, emulator::Place& place = emu
 
 // Relaxed, as CUDA's are: an atomic orders nothing but itself.
 namespace emulator {
-template <class T> std::atomic_ref<T> atomic(T* place) {
+template <class T> T* whole(T* place) {
     static_assert(std::is_integral_v<T>, "atomics add floating-point numbers in any order: sums would not repeat");
-    return std::atomic_ref<T>(*place);
+    return place;
 }
 }  // namespace emulator
 template <class T> T atomicAdd(T* place, std::type_identity_t<T> value) {
-    return emulator::atomic(place).fetch_add(value, std::memory_order_relaxed);
+    return __atomic_fetch_add(emulator::whole(place), value, __ATOMIC_RELAXED);
 }
 template <class T> T atomicOr(T* place, std::type_identity_t<T> value) {
-    return emulator::atomic(place).fetch_or(value, std::memory_order_relaxed);
+    return __atomic_fetch_or(emulator::whole(place), value, __ATOMIC_RELAXED);
 }
 template <class T> T atomicExch(T* place, std::type_identity_t<T> value) {
-    return emulator::atomic(place).exchange(value, std::memory_order_relaxed);
+    return __atomic_exchange_n(emulator::whole(place), value, __ATOMIC_RELAXED);
 }
 template <class T> T atomicMax(T* place, std::type_identity_t<T> value) {
-    T old = emulator::atomic(place).load(std::memory_order_relaxed);
-    while (old < value && !emulator::atomic(place).compare_exchange_weak(old, value, std::memory_order_relaxed)) {}
+    T old = __atomic_load_n(emulator::whole(place), __ATOMIC_RELAXED);
+    while (old < value && !__atomic_compare_exchange_n(place, &old, value, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {}
     return old;
 }
 
 // A kernel from outside: to be launched, and with the types that it expects, so that a launcher which passes a 4-byte
 // number for an 8-byte one is found here and not by wrong results on a GPU.
 namespace emulator {
-template <class T> void describe(std::string& text) {
+template <class T> char* describe(char* text) {  // " *f4", four characters at most
     using Bare = std::remove_cv_t<std::remove_pointer_t<T>>;
-    text += std::is_pointer_v<T> ? " *" : " ";
-    text += std::is_floating_point_v<Bare> ? 'f' : std::is_signed_v<Bare> ? 'i' : 'u';
-    text += std::to_string(sizeof(Bare));
+    *text++ = ' ';
+    if (std::is_pointer_v<T>) *text++ = '*';
+    *text++ = std::is_floating_point_v<Bare> ? 'f' : std::is_signed_v<Bare> ? 'i' : 'u';
+    *text++ = char('0' + sizeof(Bare));
+    return text;
 }
 template <class... A> const char* types(void (*)(A...)) {
-    static std::string text = [] {
-        std::string made;
-        (describe<A>(made), ...);
-        return made;
-    }();
-    return text.c_str();
+    static char text[4 * sizeof...(A) + 1];
+    char* end = text;
+    ((end = describe<A>(end)), ...);
+    return text;
 }
 template <class... A, std::size_t... I>
 void call(void (*kernel)(A...), void** values, std::index_sequence<I...>) {
     kernel(*static_cast<std::remove_cv_t<A>*>(values[I])...);
 }
-template <class... A>
-void launch(void (*kernel)(A...), const Launch& launch, Colour colour) {
-    auto body = [kernel, &launch] { call(kernel, launch.values, std::index_sequence_for<A...>()); };
+template <class... A> void launch(void (*kernel)(A...), const Launch& launch, Colour colour) {
+    auto typed = [](void (*kernel)(), void** values) {
+        call(reinterpret_cast<void (*)(A...)>(kernel), values, std::index_sequence_for<A...>());
+    };
+    Body body{typed, reinterpret_cast<void (*)()>(kernel)};
     run(launch, colour, body, __start_shared_memory, __stop_shared_memory);
 }
 }  // namespace emulator
