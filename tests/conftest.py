@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -113,6 +114,7 @@ def pytest_collection_modifyitems(config, items):
     _leave_out_full(config, items)
     _skip(items, "gpu", _no_gpu)
     _skip(items, "emulator", _no_compiler)
+    _skip(items, "races", _no_sanitizer)
 
 
 def _leave_out_full(config, items):
@@ -147,3 +149,16 @@ def _no_compiler():
     except RuntimeError as error:
         return str(error)
     return ""
+
+
+def _no_sanitizer():
+    """Some systems lay memory out where ThreadSanitizer cannot work."""
+    if _no_compiler():
+        return ""  # said already
+    from minifcn.kernels.cuda import races
+    try:
+        environment = os.environ | {"LD_PRELOAD": str(races.sanitizer())}
+    except RuntimeError as error:
+        return str(error)
+    done = subprocess.run([sys.executable, "-c", ""], env=environment, capture_output=True, text=True, check=False)
+    return f"ThreadSanitizer does not start: {done.stderr.strip()}" if done.returncode else ""

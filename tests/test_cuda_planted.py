@@ -162,6 +162,7 @@ def judged(cache, *words):
     return said
 
 
+@pytest.mark.races
 @pytest.mark.parametrize("fault", RACES)
 def test_cuda_planted_races(fault, verdicts):
     right, wrong = verdicts

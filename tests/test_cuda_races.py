@@ -45,15 +45,18 @@ def one_of_each_file():
 # Races.
 
 
+@pytest.mark.races
 def test_one_pass_of_each_file_has_no_race():
     clean(*map(_examples.pass_of, one_of_each_file()))
 
 
+@pytest.mark.races
 @pytest.mark.full
 def test_no_pass_has_a_race():
     clean()
 
 
+@pytest.mark.races
 def test_a_race_is_reported_with_its_lines(tmp_path):
     text = (Path(cuda.__file__).parent / "relu.cu").read_text(encoding="utf-8")
     line = next(number for number, line in enumerate(text.splitlines(), 1) if "y[at] = value <= 0" in line)
@@ -124,6 +127,7 @@ for kernel in program.kernels:
 """
 
 
+@pytest.mark.races
 def test_what_orders_threads_and_what_does_not(tmp_path):
     (tmp_path / "tried.cu").write_text(KERNELS, encoding="utf-8")
     done = python("-c", LAUNCHES, str(tmp_path), MINIFCN_CACHE_DIR=str(tmp_path),
@@ -140,6 +144,7 @@ def test_a_pass_without_kernels(capsys):
     assert "expected passes, got reul. Choose of " in capsys.readouterr().err
 
 
+@pytest.mark.races
 def test_a_folder_without_sources(tmp_path):
     done = python("-m", "minifcn.kernels.cuda.races", "relu", "--sources", str(tmp_path))
     assert done.returncode == 2
