@@ -113,7 +113,7 @@ def to_device(x: Any, device: str) -> Any:
     place, _ = resolve_device(device)
     if place == "cpu":
         return to_numpy(x)
-    with use_device(place):
+    with _gpu(place):
         return importlib.import_module("cupy").asarray(x)
 
 
@@ -123,8 +123,11 @@ def use_device(device: str) -> contextlib.AbstractContextManager:
     Raises what `resolve_device` raises.
     """
     place, _ = resolve_device(device)
-    if place == "cpu":
-        return contextlib.nullcontext()
+    return contextlib.nullcontext() if place == "cpu" else _gpu(place)
+
+
+def _gpu(place: str) -> Any:
+    """CuPy's name for "cuda:<number>"."""
     return importlib.import_module("cupy").cuda.Device(int(place.removeprefix("cuda:")))
 
 

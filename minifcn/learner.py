@@ -122,7 +122,7 @@ class Learner:
     def check_weights(self, step: int) -> None:
         """Raises TrainingError if the last of `step` updates left a NaN or an infinity in the network."""
         state = self.net.state()
-        finite = numbers_of(*(array_module(array).isfinite(array).all() for array in state.values()))
+        finite = numbers_of(*map(_finite, state.values()))
         for name, is_finite in zip(state, finite, strict=True):
             if not is_finite:
                 raise TrainingError(f"train: expected finite weights, got NaN or infinity in {name} after iteration "
@@ -210,8 +210,9 @@ def _hits(scores: Array, target: Array) -> tuple[Array, Array]:
     return ((scores.argmax(axis=1) == target) & valid).sum(), valid.sum()
 
 
-def _finite(array: Array) -> bool:
-    return bool(array_module(array).isfinite(array).all())
+def _finite(array: Array) -> Any:
+    """Whether all numbers are: a 0-d array beside them, which nobody has waited for yet."""
+    return array_module(array).isfinite(array).all()
 
 
 def _seconds(function: Callable[..., Any], *arguments: Any) -> float:
