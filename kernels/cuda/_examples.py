@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -229,11 +230,8 @@ def launches(name: str) -> list[tuple[Program, str]]:
         launch(program, kernel, *rest)
 
     launch = _emulator.launch
-    _emulator.launch = noted  # type: ignore[assignment]
-    try:
+    with mock.patch.object(_emulator, "launch", noted):
         run(name, importlib.import_module(FOLDER))
-    finally:
-        _emulator.launch = launch
     return list(dict.fromkeys(seen))
 
 

@@ -114,11 +114,9 @@ def _first_real(who: str, arguments: tuple) -> Any:
 
 
 def _machine(xp: ModuleType) -> ModuleType:
-    if xp is np:
-        from . import _emulator as machine
-    else:
-        from . import _gpu as machine  # type: ignore[no-redef]
-    return machine
+    from . import _emulator, _gpu  # here, because they import this file
+
+    return _emulator if xp is np else _gpu
 
 
 def _threads(wide: int, asked: int, most: int) -> int:
