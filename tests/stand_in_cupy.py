@@ -28,11 +28,10 @@ GARBAGE = 171  # the byte that fills memory nobody has written to
 BLOCK = 512  # CuPy's pools round every request up to a multiple of this
 
 UFUNCS = """
-    abs absolute add bitwise_and bitwise_or divide equal exp expm1 floor floor_divide fmax greater
+    abs absolute add bitwise_and bitwise_or bitwise_xor divide equal exp expm1 floor floor_divide fmax greater
     greater_equal invert isfinite isinf isnan left_shift less less_equal log log1p logical_and logical_not
     logical_or maximum minimum mod multiply negative not_equal positive power remainder right_shift sign sqrt square
-    subtract tanh
-    true_divide
+    subtract tanh true_divide
 """
 
 # Name -> CuPy's parameters. Those that NumPy computes as they stand; the others are written out
@@ -497,7 +496,8 @@ def make_cupy(devices=1, total=1 << 34):
 
     for name, symbol in (("add", "add"), ("subtract", "sub"), ("multiply", "mul"), ("true_divide", "truediv"),
                          ("floor_divide", "floordiv"), ("remainder", "mod"), ("power", "pow"), ("bitwise_and", "and"),
-                         ("bitwise_or", "or"), ("left_shift", "lshift"), ("right_shift", "rshift")):
+                         ("bitwise_or", "or"), ("bitwise_xor", "xor"), ("left_shift", "lshift"),
+                         ("right_shift", "rshift")):
         operator(name, symbol)
     for name, symbol in (("equal", "eq"), ("not_equal", "ne"), ("less", "lt"), ("less_equal", "le"),
                          ("greater", "gt"), ("greater_equal", "ge")):

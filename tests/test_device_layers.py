@@ -52,8 +52,6 @@ def results(layer, xs, gy_of):
 
 # What a layer copies each time it is applied, by the function that does: everything else stays where it is.
 COPIES = {
-    "Dropout": [("in", "_drop")],  # the mask, drawn by NumPy so that a seed means the same everywhere
-    "SpatialDropout": [("in", "_drop")],
     "MaxUnpool2d": [("out", "_check_bounds")],  # one number: an index outside would write anywhere
     "SoftmaxCrossEntropy": [("out", "numbers_of")],  # are the labels classes, and what to divide by
 }
@@ -85,8 +83,7 @@ def test_a_layer_computes_what_it_does_on_numpy(name, number, dtype, cupy):
     before = len(cupy.stand_in.copies)
     results(twin, there, gy_of)
     copies = [(copy.way, copy.where) for copy in cupy.stand_in.copies[before:]]
-    drops = getattr(layer, "p", None) is None or layer.training
-    assert copies == (COPIES.get(name, []) if drops else [])
+    assert copies == COPIES.get(name, [])
 
 
 BAD_LABEL = r"softmax_cross_entropy: expected labels 0\.\.3 .* got 4 at image 1, row 2, column 3\. Give the network"

@@ -245,6 +245,21 @@ def check_maps(case):
     agree(run)
 
 
+def check_dropout(case):
+    (x, rng), p, seed = case
+    gy = rng.standard_normal(x.shape)
+
+    def run(dtype):
+        results = []
+        for forward, backward in ((ops.dropout, ops.dropout_backward),
+                                  (ops.spatial_dropout, ops.spatial_dropout_backward)):
+            y, cache = forward(x.astype(dtype), p=p, rng=seed, training=True)
+            results += [y, backward(gy.astype(dtype), cache)]
+        return results
+
+    agree(run)
+
+
 def check_loss(case):
     (x, rng), reduction, weighted, by_pixel, void = case
     classes = x.shape[1]
@@ -287,6 +302,7 @@ CHECKS = {
     "resizing": (resizings(), check_resizing),
     "batch norm": (st.tuples(maps(least=2), st.booleans()), check_batch_norm),
     "LRN, ReLU, channel sums": (st.tuples(maps(), st.integers(1, 9), st.sampled_from([0.75, 0.5, 1.0])), check_maps),
+    "dropout": (st.tuples(maps(), st.sampled_from([0.1, 0.5, 1.0]), st.integers(0, 99)), check_dropout),
     "loss": (st.tuples(maps(), st.sampled_from(["sum", "mean", "valid", "batch"]), st.booleans(), st.booleans(),
                        st.sampled_from([0, 0.3, 0.9])), check_loss),
     "updates": (st.tuples(maps(), st.sampled_from([0.1, 1e-3]), st.sampled_from([0, 1e-2]), st.integers(1, 1000)),

@@ -8,6 +8,7 @@ from .batch_norm_relu import batch_norm_relu, batch_norm_relu_frozen_grad, batch
 from .channel_sums import channel_sums
 from .conv import conv2d, conv2d_grad_input, conv2d_grad_weight
 from .conv_relu import conv2d_relu
+from .dropout import dropout
 from .local_response_norm import local_response_norm, local_response_norm_grad
 from .max_pool import max_pool2d, max_pool2d_grad
 from .prepare import (
@@ -36,6 +37,7 @@ __all__ = [
     "conv2d_prepared",
     "conv2d_relu",
     "conv2d_relu_prepared", "conv_transpose2d_prepared",
+    "dropout",
     "gather",
     "local_response_norm", "local_response_norm_grad",
     "max_pool2d", "max_pool2d_grad",

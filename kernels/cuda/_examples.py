@@ -28,6 +28,7 @@ STEPS = (2, 1, 0, 1, 1, 2)  # sh, sw, ph, pw, dh, dw
 GROUPS = 2
 POOL = (KH, KW, *STEPS)
 POOLED = (N, C, OH, OW)
+KEY = 0x0123456789ABCDEF  # of random numbers
 LARGE = (2, 3, 48, 50)  # more pixels than one block sums
 UP = (N, C, 5, 6)  # what a transposed convolution enlarges: by 2, from its own weight
 UP_STEPS = (10, 12, 4, 4, 2, 2, 1, 1, 1, 1, C)  # h, w, kh, kw, sh, sw, ph, pw, dh, dw, groups
@@ -177,6 +178,8 @@ EXAMPLES = {
     "conv2d_relu": _conv,
     "conv2d_relu_prepared": _prepared,
     "conv_transpose2d_prepared": _prepared_transposed,
+    "dropout": lambda a, folder: (a(N, C, H, W), KEY, 0.4, 1),
+    "dropout: channels": lambda a, folder: (a(N, C, H, W), KEY, 0.4, H * W),
     "gather": lambda a, folder: (a(N, C, H, W), a.places()),
     "local_response_norm": lambda a, folder: (a(N, C, H, W), 3, 0.1, 0.75, 1.0),
     "local_response_norm_grad": lambda a, folder: (a(N, C, H, W), a(N, C, H, W), a.positive(N, C, H, W), 3, 0.1, 0.75),

@@ -4,13 +4,14 @@ What is kept is divided by 1 - p ("inverted" dropout), so that the expected valu
 nothing to do: there the input passes unchanged. Srivastava et al. 2014; whole channels: Tompson et al. 2015, where
 neighbouring pixels are so alike that dropping single ones hides nothing.
 
-There is no loop worth a kernel here. The chances are drawn by NumPy whatever the device is, so that a seed means the
-same mask everywhere.
+A call draws one number, the key, from its generator; the kernels make all chances from that (Salmon et al. 2011: see
+`minifcn.kernels.reference.dropout`). So a seed means the same mask on every device, nothing is copied to a GPU, and the
+backward pass needs no mask: it makes the chances again.
 """
 
 import numpy as np
 
-from ..kernels import array_module
+from ..kernels import kernels_for
 from .check import Array, check_array, check_float, check_gradient, wanted
 
 
@@ -29,14 +30,14 @@ def dropout(x: Array, *, p: float, rng: int | np.random.Generator, training: boo
     Raises ValueError for p out of range, TypeError for another dtype.
     """
     check_float("dropout", "x", x)
-    return _drop("dropout", x, x.shape, p, rng, training)
+    return _drop("dropout", x, 1, p, rng, training)
 
 
 def spatial_dropout(x: Array, *, p: float, rng: int | np.random.Generator, training: bool) -> tuple[Array, tuple]:
     """Set whole channels of x (N, C, H, W) to zero with probability p, for each image anew; otherwise as `dropout`."""
     op = "spatial_dropout"
     check_array(op, "x", x, "N C H W")
-    return _drop(op, x, (*x.shape[:2], 1, 1), p, rng, training)
+    return _drop(op, x, x.shape[2] * x.shape[3], p, rng, training)
 
 
 def dropout_backward(gy: Array, cache: tuple, *, needs: tuple[bool, ...] | None = None) -> Array | None:
@@ -57,26 +58,20 @@ def check_probability(who: str, p: float) -> None:
 
 
 def _drop(
-    op: str, x: Array, mask_shape: tuple[int, ...], p: float, rng: int | np.random.Generator, training: bool
+    op: str, x: Array, together: int, p: float, rng: int | np.random.Generator, training: bool
 ) -> tuple[Array, tuple]:
-    """The cache is (shape, dtype, keep, scale); keep is None where x passed unchanged."""
+    """`together` neighbours share a chance. The cache is (shape, dtype, chances), None where x passed unchanged."""
     check_probability(op, p)
     if not training:
-        return x, (x.shape, x.dtype, None, 1.0)
-    drawn = np.random.default_rng(rng).random(mask_shape, np.float32)  # each in [0, 1)
-    keep = array_module(x).asarray(drawn >= p)  # bools: a quarter of the memory of a mask of float32
-    scale = 1 / (1 - float(p)) if p < 1 else 0.0
-    y = x * keep
-    y *= scale
-    return y, (x.shape, x.dtype, keep, scale)
+        return x, (x.shape, x.dtype, None)
+    chances = int(np.random.default_rng(rng).integers(2**63)), float(p), together
+    return kernels_for(x).dropout(x, *chances), (x.shape, x.dtype, chances)
 
 
 def _drop_backward(op: str, gy: Array, cache: tuple, needs: tuple[bool, ...] | None) -> Array | None:
-    shape, dtype, keep, scale = cache
+    shape, dtype, chances = cache
     check_gradient(op, gy, shape, dtype)
     (need_x,) = wanted(op, needs, 1)
-    if not need_x or keep is None:
+    if not need_x or chances is None:
         return gy if need_x else None
-    gx = gy * keep  # the map is linear and its own adjoint
-    gx *= scale
-    return gx
+    return kernels_for(gy).dropout(gy, *chances)  # the map is linear and its own adjoint
