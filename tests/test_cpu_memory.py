@@ -103,6 +103,20 @@ def test_a_larger_buffer_is_used_rather_than_a_new_one():
     assert memory.report()["made"] == before["made"] + 1
 
 
+def test_a_workspace_never_was_another_kind_of_memory():
+    """Integers read as floats, or halves of doubles, are mostly next to zero, which makes arithmetic slow."""
+    for make, dtype in ((memory.empty, np.int32), (memory.empty, np.float32), (memory.workspace, np.float64)):
+        make((1 << 16,), dtype).view(np.uint8)[:] = 1
+    first = memory.workspace((1 << 16,), np.float32)
+    place = address(first)
+    assert not first.any()
+    first[...] = 2
+    del first
+    assert address(memory.workspace((1 << 16,), np.float32)) == place
+    assert address(memory.empty((1 << 16,), np.float32)) != place
+    assert not memory.workspace((100,), np.float32).any()
+
+
 def test_other_sizes_do_not_pile_up():
     """However many sizes pass by: not much more is kept than was in use at the same time."""
     memory._counts["most_leased"] = 0

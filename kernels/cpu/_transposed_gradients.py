@@ -29,7 +29,7 @@ from ._direct_source import padded
 from ._micro_kernel import at
 from ._threads import parts_of, run
 from ._window_kernel import DOTS, MANY, PRODUCTS, add_dots, add_products
-from .memory import empty, zeros
+from .memory import empty, workspace, zeros
 
 MOST_TAPS = 96  # vectors of taps that are summed on their own before they are added to gx
 MOST_PIXELS = 256  # the same for gweight
@@ -58,7 +58,7 @@ def grad_weight(gy, x, kh, kw, sh, sw, ph, pw, dh, groups):
     gweight = empty((o, channels, kh, kw), gy.dtype)
     source, group_size, *places = _windows(x, channels, oh, ow, kh, kw, sh, sw, ph, pw, dh)
     tiles = -(-channels * kh * kw // width)
-    sums = empty((parts_of(tiles), o // groups, width), gy.dtype)
+    sums = workspace((parts_of(tiles), o // groups, width), gy.dtype)
     run(_grad_weight, tiles, gy.reshape(n, o, oh * ow), source, group_size, *places, gweight.reshape(o, -1), groups,
         sums)
     return gweight

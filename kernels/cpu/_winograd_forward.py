@@ -73,7 +73,7 @@ def _fused(x, u, bias, floor, grid, tiles, y):
     strip = min(max(strip_tiles(x.shape[1]), FULL), tiles)
     v_plane, m_plane = odd_lines((strip + FULL) * row), odd_lines((strip + FULL) * WIDTH)
     parts = parts_of(tiles, FULL)
-    workspace = memory.empty((parts, POSITIONS * (v_plane + m_plane) + SCRATCH), np.float32)
+    workspace = memory.workspace((parts, POSITIONS * (v_plane + m_plane) + SCRATCH), np.float32)
     run(_strips, tiles, x, u, bias, floor, grid, strip, row, v_plane, m_plane, workspace, y, grain=FULL)
 
 
@@ -101,15 +101,15 @@ def _phased(x, u, bias, floor, grid, tiles, y):
     chunk = min(tiles, max(BLOCK, PHASED_BYTES // (POSITIONS * 4 * row) // BLOCK * BLOCK))
     v_plane = odd_lines((chunk + FULL) * row)
     m_plane = odd_lines((min(chunk, BLOCK) + FULL) * WIDTH)
-    v = memory.empty((POSITIONS * v_plane,), np.float32)
+    v = memory.workspace((POSITIONS * v_plane,), np.float32)
     channel_blocks, output_blocks = -(-x.shape[1] // LANES), -(-y.shape[1] // WIDTH)
     groups = _groups(output_blocks, m_plane)
     together = -(-output_blocks // groups)
     for first in range(0, tiles, chunk):
         last = min(first + chunk, tiles)
         units = groups * -(-(last - first) // BLOCK)
-        workspace = memory.empty((parts_of(max(units, channel_blocks)), POSITIONS * m_plane * together + SCRATCH),
-                                 np.float32)
+        workspace = memory.workspace(
+            (parts_of(max(units, channel_blocks)), POSITIONS * m_plane * together + SCRATCH), np.float32)
         run(transform_channels, channel_blocks, x, first, last, grid, v, row, v_plane, workspace)
         run(_outputs, units, v, u, x.shape[1], bias, floor, first, last, grid, row, v_plane, m_plane, groups, together,
             workspace, y)

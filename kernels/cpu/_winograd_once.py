@@ -61,10 +61,10 @@ def _convolve_tiles(x, weight, rotated, bias, floor, grid, tiles, y):
     row = row_step(x.shape[1])
     v_plane, m_plane = odd_lines(tiles * row), odd_lines(tiles * WIDTH)
     channel_blocks, output_blocks = -(-x.shape[1] // LANES), -(-y.shape[1] // WIDTH)
-    v = memory.empty((POSITIONS * v_plane,), np.float32)
+    v = memory.workspace((POSITIONS * v_plane,), np.float32)
     parts = parts_of(max(output_blocks, channel_blocks))
     numbers = POSITIONS * (U_PLANE + m_plane) + max(SCRATCH, FILTER_SCRATCH)
-    workspace = memory.empty((parts, numbers), np.float32)
+    workspace = memory.workspace((parts, numbers), np.float32)
     run(transform_channels, channel_blocks, x, 0, tiles, grid, v, row, v_plane, workspace)
     run(_blocks, output_blocks, v, weight.reshape(-1), filter_steps(weight, rotated), x.shape[1], bias, floor, tiles,
         grid, row, v_plane, m_plane, workspace, y)

@@ -78,8 +78,8 @@ def _piece_bytes(blocks):
 def _by_tiles(gy, x, grid, tiles, blocks, gweight):
     piece = max(RUN, min(SUM, TILES_BYTES // _piece_bytes(blocks)) // RUN * RUN)
     size, parts, count = odd_lines(piece * BLOCK), parts_of(tiles, GRAIN), blocks[0] * blocks[1]
-    v, y = (memory.empty((parts, POSITIONS * number * size), x.dtype) for number in blocks)
-    totals, work = memory.empty((parts, count, TOTAL), x.dtype), memory.empty((parts, WORK), x.dtype)
+    v, y = (memory.workspace((parts, POSITIONS * number * size), x.dtype) for number in blocks)
+    totals, work = memory.workspace((parts, count, TOTAL), x.dtype), memory.workspace((parts, WORK), x.dtype)
     run(_sum_tiles, tiles, gy, x, grid, blocks, piece, size, v, y, totals, work, grain=GRAIN)
     run(_finish, count, blocks, totals, gweight)
 
@@ -107,9 +107,9 @@ def _by_blocks(gy, x, grid, tiles, blocks, gweight):
     pieces = -(-tiles // max(RUN, BLOCKS_BYTES // _piece_bytes(blocks)))
     piece = -(-tiles // pieces)
     size, count = odd_lines(piece * BLOCK), blocks[0] * blocks[1]
-    v, y = (memory.empty((POSITIONS * number * size,), x.dtype) for number in blocks)
-    totals = memory.empty((count, TOTAL), x.dtype)
-    work = memory.empty((parts_of(max(piece, count)), WORK), x.dtype)
+    v, y = (memory.workspace((POSITIONS * number * size,), x.dtype) for number in blocks)
+    totals = memory.workspace((count, TOTAL), x.dtype)
+    work = memory.workspace((parts_of(max(piece, count)), WORK), x.dtype)
     for first in range(0, tiles, piece):
         last = min(tiles, first + piece)
         run(_transform, last - first, gy, x, grid, first, v, y, size, work, grain=GRAIN)

@@ -51,7 +51,7 @@ def _run(kernel, size, x, *args):
     blocks = pieces_in(h * w, BLOCK)
     grain = grain_of(channels * h * w, blocks, 16)  # a number takes as long as copying a few
     rows = max(1, min(size, channels))
-    space = memory.empty((parts_of(images * blocks, grain), 2 * rows + 1, BLOCK), x.dtype)
+    space = memory.workspace((parts_of(images * blocks, grain), 2 * rows + 1, BLOCK), x.dtype)
     run(kernel, images * blocks, *args, size, blocks, space, grain=grain)
 
 

@@ -72,7 +72,7 @@ def _pool(part, start, stop, x, y, indices, kh, kw, sh, sw, ph, pw, dh, dw):
     for row in range(start, stop):
         plane, p = row // oh, row % oh
         best, winner = y[plane, p], indices[plane, p]
-        winner[:] = -1  # no tap was inside yet
+        best[:], winner[:] = 0, -1  # no tap was inside yet
         for i in range(kh):
             iy = p * sh + i * dh - ph
             if 0 <= iy < h:

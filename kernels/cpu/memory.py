@@ -8,6 +8,10 @@ step, so buffers that nobody uses any more are kept here for the next who wants 
 
 A buffer comes back when the last array that looks into it is gone. The array is made from a *lease*, and it is the
 lease that is watched, not the array: views hold on to the lease too, and may outlive the array that they were cut from.
+
+Workspaces are kept apart, by dtype, and begin as zeros. A vector that is not full has lanes which nobody stores, but
+which are multiplied all the same. Integers, read as floats, are numbers below 1e-38, and with those a multiplication
+takes some 150 cycles on many processors; so what a workspace held before must have been numbers of its own dtype.
 """
 
 import math
@@ -24,26 +28,29 @@ STEPS = 8  # sizes between two powers of two: at most an eighth of a buffer is w
 ROOMY = 2  # a buffer this many times too large is better than a new one
 SPARE = 1 << 26  # bytes that may lie idle beyond a quarter of the most that was ever on loan at the same time
 
+ARRAYS = "arrays"
+
 Buffer = tuple[np.ndarray, int]  # bytes, and the address of the first that is aligned
 
-_idle: defaultdict[int, list[Buffer]] = defaultdict(list)  # size -> buffers; appending and popping are atomic
+# (kind, size) -> buffers; appending and popping are atomic. The kind is ARRAYS, or the dtype of workspaces.
+_idle: defaultdict[tuple[str, int], list[Buffer]] = defaultdict(list)
 _counts = {"leased": 0, "most_leased": 0, "idle": 0, "made": 0, "reused": 0}  # three in bytes, two in buffers
 
 
 class _Lease:
     """A buffer on loan. NumPy reads `__array_interface__` and keeps this object alive as the array's base."""
 
-    __slots__ = ("__array_interface__", "buffer")
+    __slots__ = ("__array_interface__", "buffer", "kind")
 
-    def __init__(self, buffer: Buffer, shape: tuple[int, ...], dtype: np.dtype) -> None:
-        self.buffer = buffer
+    def __init__(self, kind: str, buffer: Buffer, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        self.kind, self.buffer = kind, buffer
         self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str, "data": (buffer[1], False)}
 
     def __del__(self, counts: Any = _counts, idle: Any = _idle) -> None:  # at exit, the module's names are gone first
         size = self.buffer[0].size
         counts["leased"] -= size
         counts["idle"] += size
-        idle[size].append(self.buffer)
+        idle[self.kind, size].append(self.buffer)
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -52,21 +59,22 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         return guarded(shape, dtype)
     dtype = np.dtype(dtype)
     wanted = math.prod(shape) * dtype.itemsize
-    if wanted < SMALLEST:
-        return np.empty(shape, dtype)
-    return np.asarray(_Lease(_buffer(_rounded(wanted + ALIGNMENT)), shape, dtype))
+    return _leased(ARRAYS, shape, dtype) if wanted >= SMALLEST else np.empty(shape, dtype)
 
 
 def workspace(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """The same for what a kernel reads and writes again and again: aligned even if it is small.
 
-    A vector that lies across two cache lines takes twice as long.
+    A vector that lies across two cache lines takes twice as long. What it holds are zeros, or what other workspaces of
+    this dtype held.
     """
+    if SIDE:
+        return guarded(shape, dtype)
     dtype = np.dtype(dtype)
     wanted = math.prod(shape) * dtype.itemsize
-    if SIDE or wanted >= SMALLEST:
-        return empty(shape, dtype)
-    whole = np.empty(wanted + ALIGNMENT, np.uint8)
+    if wanted >= SMALLEST:
+        return _leased(dtype.name, shape, dtype)
+    whole = np.zeros(wanted + ALIGNMENT, np.uint8)
     return np.ndarray(shape, dtype, whole, -whole.ctypes.data % ALIGNMENT)
 
 
@@ -84,16 +92,21 @@ def report() -> dict[str, int]:
 
 def release() -> None:
     """Give everything that nobody uses back to the system."""
-    for size in list(_idle):
-        while _pop(size):
+    for kind, size in list(_idle):
+        while _pop(kind, size):
             pass
 
 
-def _buffer(size: int) -> Buffer:
-    buffer = _idle_buffer(size)
+def _leased(kind: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    buffer = _buffer(kind, _rounded(math.prod(shape) * dtype.itemsize + ALIGNMENT))
+    return np.asarray(_Lease(kind, buffer, shape, dtype))
+
+
+def _buffer(kind: str, size: int) -> Buffer:
+    buffer = _idle_buffer(kind, size)
     if buffer is None:
         _make_room(size)
-        whole = np.empty(size, np.uint8)
+        whole = np.empty(size, np.uint8) if kind == ARRAYS else np.zeros(size, np.uint8)
         address = whole.ctypes.data
         buffer = whole, address + -address % ALIGNMENT  # asked for once: that takes as long as all the rest
         _counts["made"] += 1
@@ -104,22 +117,22 @@ def _buffer(size: int) -> Buffer:
     return buffer
 
 
-def _idle_buffer(size: int) -> Buffer | None:
+def _idle_buffer(kind: str, size: int) -> Buffer | None:
     """One of this size, else the smallest that will do, if it is no more than ROOMY times as large."""
-    exact = _pop(size)
+    exact = _pop(kind, size)
     if exact is not None:
         return exact
-    for other in sorted(_idle):
-        if size < other <= ROOMY * size:
-            buffer = _pop(other)
+    for other_kind, other in sorted(_idle):
+        if kind == other_kind and size < other <= ROOMY * size:
+            buffer = _pop(kind, other)
             if buffer is not None:
                 return buffer
     return None
 
 
-def _pop(size: int) -> Buffer | None:
+def _pop(kind: str, size: int) -> Buffer | None:
     try:
-        buffer = _idle[size].pop()
+        buffer = _idle[kind, size].pop()
     except IndexError:  # none, or another thread was faster
         return None
     _counts["idle"] -= size
@@ -130,8 +143,8 @@ def _make_room(size: int) -> None:
     """Before a buffer is made: give idle ones back if all together would be far more than was ever in use at once."""
     total = _counts["leased"] + _counts["idle"] + size
     excess = total - max(_counts["most_leased"], _counts["leased"] + size) * 5 // 4 - SPARE
-    for other in sorted(_idle, reverse=True):
-        while excess > 0 and _pop(other):
+    for kind, other in sorted(_idle, key=lambda key: key[1], reverse=True):
+        while excess > 0 and _pop(kind, other):
             excess -= other
 
 

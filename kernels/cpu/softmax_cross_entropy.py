@@ -30,7 +30,7 @@ def softmax_cross_entropy(x, target, weight, pixel_weight, ignore_index):
     images, _, h, w = x.shape
     log_sum_exp = memory.empty((images, h, w), x.dtype)
     blocks, grain = _blocks_and_grain(x)
-    space = memory.empty((parts_of(images * blocks, grain), 2, BLOCK), x.dtype)
+    space = memory.workspace((parts_of(images * blocks, grain), 2, BLOCK), x.dtype)
     sums = np.empty((images * blocks, 3))  # float64: of the losses, of the weights, of the pixels
     run(_forward, images * blocks, _maps(contiguous(x)), _labels(target), contiguous(weight), _rows(pixel_weight),
         ignore_index, blocks, space, log_sum_exp.reshape(images, h * w), sums, grain=grain)
@@ -43,7 +43,7 @@ def softmax_cross_entropy_grad(x, target, weight, pixel_weight, log_sum_exp, ign
     images, _, h, w = x.shape
     gx = memory.empty(x.shape, x.dtype)
     blocks, grain = _blocks_and_grain(x)
-    space = memory.empty((parts_of(images * blocks, grain), 1, BLOCK), x.dtype)
+    space = memory.workspace((parts_of(images * blocks, grain), 1, BLOCK), x.dtype)
     run(_backward, images * blocks, _maps(contiguous(x)), _labels(target), contiguous(x.dtype.type(scale) * weight),
         _rows(pixel_weight), _rows(log_sum_exp), ignore_index, blocks, space, _maps(gx), grain=grain)
     return gx
