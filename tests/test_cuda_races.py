@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from minifcn.kernels import cuda, reference
-from minifcn.kernels.cuda import _emulator, _examples, races, step
+from minifcn.kernels.cuda import _emulator, _examples, _gpu, races, step
 
 pytestmark = pytest.mark.emulator
 
@@ -173,13 +173,24 @@ def test_every_pass_has_an_example():
     assert list(dict.fromkeys(map(_examples.pass_of, _examples.EXAMPLES))) == cuda.__all__
 
 
-@pytest.mark.parametrize("name", [name for name in _examples.EXAMPLES if not name.startswith("prepare_")])
-def test_an_example_gives_what_the_reference_gives(name):  # what is prepared is for its own folder alone
+COMPARED = pytest.mark.parametrize("name", [  # what is prepared is for its own folder alone
+    name for name in _examples.EXAMPLES if not name.startswith("prepare_")])
+
+
+@COMPARED
+def test_an_example_gives_what_the_reference_gives(name):
     expected, found = _examples.run(name, reference), _examples.run(name, cuda)
     assert len(found) == len(expected)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * max(1, np.abs(other).max()))
         assert np.asarray(one).dtype == np.asarray(other).dtype
+
+
+@pytest.mark.full
+@COMPARED
+def test_it_does_so_in_blocks_as_large_as_on_a_gpu(name, monkeypatch):
+    monkeypatch.setattr(_emulator, "MOST_THREADS", _gpu.MOST_THREADS)  # up to eight warps that meet
+    test_an_example_gives_what_the_reference_gives(name)
 
 
 def test_every_kernel_is_launched_by_an_example():
