@@ -60,6 +60,8 @@ def train_on(scenes, out, *more):
     (["train", "--padding", "valid"], r"argument --padding: invalid choice: 'valid'"),
     (["evaluate", "run"], r"the following arguments are required: --data \(see `minifcn evaluate --help`\)"),
     (["predict", "run"], r"the following arguments are required: IMAGE"),
+    (["predict", "run", "a.png", "--seed", "3"], r"--seed: expected --samples beside it, got --seed 3 alone"),
+    (["evaluate", "run", "--data", "street", "--seed", "0"], r"--seed: expected --samples beside it, got --seed 0"),
     (["gradcheck", "NoSuchLayer"], r"NoSuchLayer"),
 ])
 def test_bad_use(capsys, arguments, message):

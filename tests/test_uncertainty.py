@@ -11,6 +11,7 @@ from PIL import Image
 import minifcn
 from minifcn import Graph, cli, ops, pictures
 from minifcn.cutting import steady_and_changing
+from minifcn.kernels import reference
 from minifcn.layers import Add, BatchNorm2d, Conv2d, Dropout, MaxPool2d, MaxUnpool2d, ReLU, SpatialDropout
 from minifcn.pictures.uncertainty import largest_variance
 from minifcn.prediction import Predictor
@@ -49,11 +50,11 @@ def brute_force(net, x, samples, seed, resize=lambda scores: scores):
     net.eval()
     below = dict(net.walk(x))["relu"]
     net.train()
-    chances = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
+    keys = np.random.default_rng(np.random.SeedSequence(seed).spawn(1)[0])
     found, weight, bias = [], net["score"].weight.data[:, :, 0, 0], net["score"].bias.data
     for _ in range(samples):
-        keep = chances.random(below.shape, np.float32) >= net["drop"].p
-        scores = np.einsum("kc,nchw->nkhw", weight, below * keep / (1 - net["drop"].p)) + bias[:, None, None]
+        dropped = reference.dropout(below, int(keys.integers(2**63)), net["drop"].p, 1)
+        scores = np.einsum("kc,nchw->nkhw", weight, dropped) + bias[:, None, None]
         found.append(softmax(resize(scores)))
     return np.concatenate(found)
 
@@ -82,8 +83,8 @@ def pixels(image):
 @pytest.mark.parametrize("fuse", [True, False])
 def test_against_all_samples_kept(rng, fuse):
     net, image = tiny(rng), picture(rng)
-    found = sample_predictions(Predictor(net, fuse=fuse), image, samples=7, rng=3)
-    expected = brute_force(net, pixels(image), 7, seed=3)
+    found = sample_predictions(Predictor(net, fuse=fuse), image, samples=7, rng=4)
+    expected = brute_force(net, pixels(image), 7, seed=4)
     assert_moments_of(found, expected)
     assert [getattr(found, name).shape for name in FIELDS] == [(3, 7, 9)] * 2 + [(7, 9)] * 4
     assert [getattr(found, name).dtype for name in FIELDS] == [np.dtype(kind) for kind in "ddBddd"]

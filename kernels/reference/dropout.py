@@ -22,11 +22,9 @@ def dropout(x, key, p, together):
     """
     y = np.empty(x.shape, x.dtype)
     bound, scale = math.ceil(p * 2**24), 1 / (1 - p) if p < 1 else 0.0
-    number = 0
-    for place in np.ndindex(x.shape):
+    for number, place in enumerate(np.ndindex(x.shape)):
         kept = _chance(key, number // together) >= bound
         y[place] = x[place] * (scale if kept else 0.0)
-        number += 1
     return y
 
 

@@ -50,7 +50,7 @@ def add_json(command: argparse.ArgumentParser) -> None:
 def add_samples(command: Any, what: str) -> None:
     """Monte-Carlo dropout, for the commands that open their network with `predictor_of`."""
     command.add_argument("--samples", type=count, metavar="N", help=f"{what}; from 2, 40 are usual")
-    command.add_argument("--seed", type=natural, default=0, help="of the dropout masks of --samples; default 0")
+    command.add_argument("--seed", type=natural, help="of the dropout masks of --samples; default 0")
 
 
 def add_device(command: Any, told: str, **default: str) -> None:
@@ -62,6 +62,10 @@ def predictor_of(arguments: argparse.Namespace) -> Any:
     from ..arrays import resolve_device
     from ..prediction import Predictor
 
+    if arguments.samples is None and arguments.seed is not None:
+        raise ValueError(f"--seed: expected --samples beside it, got --seed {arguments.seed} alone: without samples "
+                         f"nothing is drawn. Add --samples 40, or leave the seed out.")
+    arguments.seed = arguments.seed or 0
     device, note = resolve_device(arguments.device)
     if note:
         print(note, file=sys.stderr)
