@@ -25,10 +25,10 @@ pictures: demo ## the same, and draw the picture on top of the README from it
 	$(PY) docs/pictures.py "$(DEMO_OUT)"
 
 test: .venv/test-$(VERSION) ## run the test suite, without the thousands of random cases
-	$(PY) -m pytest -q
+	$(PY) tests/run.py
 
 test-full: .venv/test-$(VERSION) ## run those thousands of random cases
-	$(PY) -m pytest -q -m full
+	$(PY) tests/run.py full
 
 bench: .venv/bench-$(VERSION) ## measure every pass and whole networks beside PyTorch: BENCH="--quick --rows LRN"
 	$(PY) -m benchmarks.cpu $(BENCH)
