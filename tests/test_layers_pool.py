@@ -101,6 +101,7 @@ def test_the_record_carries_places_and_size(rng):
     y, record = MaxPool2d(2, return_indices=True).forward(x)
     assert isinstance(record, PoolRecord)
     assert record.size == (7, 5)
+    assert record.trusted
     assert record.indices.dtype == np.int32
     np.testing.assert_array_equal(np.take_along_axis(x.reshape(2, 3, -1), record.indices.reshape(2, 3, -1), 2),
                                   y.reshape(2, 3, -1))

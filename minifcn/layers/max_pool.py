@@ -15,10 +15,12 @@ class PoolRecord(NamedTuple):
     Attributes:
         indices: (N, C, OH, OW) int32, row * W + column in the pooling's input.
         size: (H, W) of that input. Different sizes pool to the same one, so the indices alone cannot tell.
+        trusted: a pooling made it, so every index lies inside, and nobody has to look: on a GPU that means to wait.
     """
 
     indices: Array
     size: tuple[int, int]
+    trusted: bool = False
 
 
 class MaxPool2d(Layer):
@@ -49,7 +51,7 @@ class MaxPool2d(Layer):
             padding=self.padding, dilation=self.dilation,
             ceil_mode=self.ceil_mode, return_indices=True,
         )
-        return ((y, PoolRecord(indices, x.shape[2:])) if self.return_indices else y), cache
+        return ((y, PoolRecord(indices, x.shape[2:], trusted=True)) if self.return_indices else y), cache
 
     def _backward(self, cache: tuple, needs: tuple[bool, ...] | None, gy: Array, grecord: None = None) -> Array | None:
         """`grecord` stands where the gradient of the record would, if places had one."""

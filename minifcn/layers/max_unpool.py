@@ -43,17 +43,15 @@ class MaxUnpool2d(Layer):
     def _forward(self, x: Array, places: PoolRecord | Array, output_size: Any) -> tuple[Array, tuple]:
         size = self.output_size if output_size is None else pair("MaxUnpool2d", "output_size", output_size, 1)
         if isinstance(places, PoolRecord):
-            indices, recorded = places
-            if size is not None and size != tuple(recorded):
-                raise ValueError(f"MaxUnpool2d: expected the size that was pooled {tuple(recorded)}, got output_size "
-                                 f"{size}. Leave output_size out, and crop or pad the result.")
-            size = recorded
-        else:
-            indices = places
+            recorded = tuple(places.size)
+            if size is not None and size != recorded:
+                raise ValueError(f"MaxUnpool2d: expected the size that was pooled {recorded}, got output_size {size}. "
+                                 f"Leave output_size out, and crop or pad the result.")
+            return ops.max_unpool2d(x, places.indices, output_size=recorded, trusted=places.trusted)
         if size is None:
             raise ValueError("MaxUnpool2d: expected a PoolRecord, or indices with output_size, got bare indices. Use "
                              "MaxPool2d(..., return_indices=True) and pass on its record, or give output_size=(H, W).")
-        return ops.max_unpool2d(x, indices, output_size=size)
+        return ops.max_unpool2d(x, places, output_size=size)
 
     def _backward(self, cache: tuple, needs: tuple[bool, ...] | None, gy: Array) -> tuple[Array | None, None]:
         return ops.max_unpool2d_backward(gy, cache, needs=(first_needed(needs),)), None  # places have no gradient
