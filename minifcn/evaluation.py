@@ -9,7 +9,7 @@ from .boundary import BoundaryF1
 from .data import Dataset, open_dataset
 from .graph import Graph
 from .metrics import ConfusionMatrix, Scores
-from .prediction import Predictor, frozen
+from .prediction import Predictor, frozen, labels_of
 from .trimap import Trimaps
 
 
@@ -62,11 +62,11 @@ def score(
     with frozen(predictor.net):
         for index in range(len(dataset)):
             sample = dataset[index]
-            scores = predictor.scores(sample.image, sample.label.shape)  # (K, H, W)
+            scores = predictor.scores_there(sample.image, sample.label.shape)  # (K, H, W)
             if len(scores) != len(dataset.classes):
                 raise ValueError(f"evaluate: expected a network of {len(dataset.classes)} classes, as {dataset.name} "
                                  f"has, got one of {len(scores)}. Choose the data set that it was trained on.")
-            labels = scores.argmax(axis=0)
+            labels = labels_of(scores)  # (H, W)
             for counts in counters:
                 counts.add(labels, sample.label)
             if progress is not None:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from . import ops
-from .arrays import device_of, to_device, to_numpy, use_device
+from .arrays import array_module, device_of, to_device, to_numpy, use_device
 from .data import read_image
 from .enlarging import enlarged, size_taken
 from .fusion import fuse
@@ -86,6 +86,10 @@ class Predictor:
 
     def scores(self, image: Array, size: tuple[int, int] | None = None) -> Array:
         """image (H, W, 3) uint8 -> class scores (K, h, w) on a grid of `size`, the image's own unless given."""
+        return to_numpy(self.scores_there(image, size))
+
+    def scores_there(self, image: Array, size: tuple[int, int] | None = None) -> Array:
+        """The same where the network is. From a GPU, labels take a fraction of the scores' time to come."""
         with self.at_work(image):
             xs, seen = self.inputs(image)
             with evaluation_mode(self.net), np.errstate(over="ignore", invalid="ignore"):  # what comes out is looked at
@@ -122,12 +126,12 @@ class Predictor:
 
     def labels(self, image: Array, size: tuple[int, int] | None = None) -> Array:
         """image (H, W, 3) uint8 -> class numbers (h, w) uint8."""
-        return self.scores(image, size).argmax(axis=0).astype(np.uint8)
+        return labels_of(self.scores_there(image, size))
 
     def on_grid(
         self, y: Array | tuple[Array, ...], shown: tuple[int, int], seen: tuple[int, int], size: tuple[int, int],
     ) -> Array:
-        """What the network returned for one picture, (1, K, h, w) -> class scores (K, *size), a NumPy array.
+        """What the network returned for one picture, (1, K, h, w) -> class scores (K, *size), where it is.
 
         Args:
             shown: rows and columns that the network was given.
@@ -142,11 +146,10 @@ class Predictor:
         y = y[:, :, : seen[0], : seen[1]] if shown != seen else y
         if y.shape[2:] != tuple(size):
             y, _ = ops.resize_bilinear(y, output_size=size)
-        scores = to_numpy(y[0])
-        if not np.isfinite(scores).all():
+        if not array_module(y).isfinite(y).all():
             raise ValueError("predict: expected finite scores, got NaN or infinity: the weights are spoiled or far too "
                              "large. Use an earlier checkpoint, or train with a lower learning rate.")
-        return scores
+        return y[0]
 
     def inputs(self, image: Array) -> tuple[tuple[Array, ...], tuple[int, int]]:
         """image (H, W, 3) uint8 -> what the network reads, (1, C, h, w) for each of its inputs, on its device.
@@ -159,6 +162,12 @@ class Predictor:
         if self.pad and self.margin is None:  # pictures for a network with a margin are mirrored to any size
             x = enlarged(x, size_taken(self.net, seen))
         return divided(self.net, to_device(x, self.device())), seen
+
+
+def labels_of(scores: Array) -> Array:
+    """Class scores (K, h, w), on whatever device -> class numbers (h, w) uint8, a NumPy array."""
+    with use_device(device_of(scores)):
+        return to_numpy(scores.argmax(axis=0).astype(np.uint8))
 
 
 def predict(net_or_path: Graph | Predictor | str | os.PathLike, image_or_path: Array | str | os.PathLike) -> Array:

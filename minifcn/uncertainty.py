@@ -22,6 +22,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from . import ops
+from .arrays import to_numpy
 from .cutting import steady_and_changing
 from .graph import Graph
 from .layers import Dropout, Layer
@@ -109,8 +110,8 @@ class Sampler(Predictor):
         predictor = Predictor.open(source, fuse=fuse)
         return cls(predictor.net, predictor.meta, predictor.fuse, samples, rng)
 
-    def scores(self, image: Array, size: tuple[int, int] | None = None) -> Array:
-        """image (H, W, 3) uint8 -> mean probabilities (K, h, w) on a grid of `size`, the image's own unless given."""
+    def scores_there(self, image: Array, size: tuple[int, int] | None = None) -> Array:
+        """Mean probabilities (K, h, w) on a grid of `size`, the image's own unless given; always a NumPy array."""
         return self.sample(image, size).mean
 
     def sample(
@@ -126,7 +127,7 @@ class Sampler(Predictor):
             xs, seen = self.inputs(image)
             predict_again = self._again(xs)
             for done in range(1, self.samples + 1):
-                scores = self.on_grid(predict_again(), xs[0].shape[2:], seen, grid)  # (K, h, w)
+                scores = to_numpy(self.on_grid(predict_again(), xs[0].shape[2:], seen, grid))  # (K, h, w)
                 probabilities, _ = ops.softmax(scores, axis=0)
                 moments.add(probabilities.astype(np.float64))
                 if progress is not None:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import minifcn
-from minifcn import training
+from minifcn import models, training
 from minifcn.arrays import to_device
+from minifcn.evaluation import evaluate
 from minifcn.learner import Learner
 from minifcn.prediction import Predictor
 from minifcn.progress import Progress
@@ -114,6 +115,16 @@ def test_what_one_step_of_unpooling_copies(scenes, cupy):
     assert ways.count(("in", "_started")) == 3  # images, labels, pixel weights
     assert ways.count(("out", "numbers_of")) == 2
     assert len(ways) == 5, "the unpoolings trust what their own poolings noted"
+
+
+def test_what_scoring_a_picture_copies(scenes, cupy):
+    """The picture comes in; whether its scores are numbers and its labels, a byte a pixel, go out."""
+    net = models.build("fcn8s", num_classes=3, width=1 / 32, padding="same", rng=0).to(device="cuda").freeze()
+    evaluate(net, f"folder:{scenes}")
+    before = len(cupy.stand_in.copies)
+    assert evaluate(net, f"folder:{scenes}")["images"] == 3
+    copies = [(copy.way, copy.shape, copy.nbytes) for copy in cupy.stand_in.copies[before:]]
+    assert copies == 3 * [("in", (1, 3, 32, 48), 3 * 32 * 48 * 4), ("out", (), 1), ("out", (32, 48), 32 * 48)]
 
 
 def test_accuracy_is_counted_where_the_scores_are(scenes, cupy):
