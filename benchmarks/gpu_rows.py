@@ -20,6 +20,7 @@ FIRST = (
     "VGG 64>64 at 224x224", "VGG 512>512 at 28x28", "7x7 fc6", "1x1 fc7", "3x3 dilation 2,", "3x3 stride 2",
     "FCN 64>64 at 698x698", "transposed k16", "transposed k2", "bilinear k16 s8 frozen, 21 channels at 70x70, forward",
     "max-pool", "max-unpool", "batch norm", "ReLU", "softmax", "SGD", "Adam", "LRN", "avg-pool", "adaptive", "resize",
+    "dropout",
 )
 
 
@@ -63,7 +64,7 @@ def _sizes_of_networks() -> Iterator[Row]:
 
 def _light_passes() -> Iterator[Row]:
     kinds = (("avg-pool 3x3 stride 2", passes.avg_pool), ("adaptive avg-pool to 6x6", passes.adaptive_avg_pool),
-             ("resize to twice the size", passes.resize))
+             ("resize to twice the size", passes.resize), ("dropout", passes.dropout))
     for name, make in kinds:
         for phase in ("forward", "backward"):
             yield Row(f"{name}, 64 at 224x224", phase, partial(make, phase=phase, channels=64, size=224), at(None))

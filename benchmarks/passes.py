@@ -17,6 +17,7 @@ from .clock import Leg
 from .inputs import aligned
 
 NUMBER = 4.0  # bytes of a float32 or an int32
+SELDOM = 1e-9
 ALIKE = ("default",)  # where the layout changes nothing but the order of the numbers
 
 
@@ -122,6 +123,20 @@ def relu(dimensions: Dimensions, phase: str, channels: int, size: int) -> Case:
         needs=(True,), layouts=ALIKE,
     )
     return case.case(phase, traffic=NUMBER * np.prod(shape) * (2 if phase == "forward" else 3))
+
+
+def dropout(dimensions: Dimensions, phase: str, channels: int, size: int) -> Case:
+    """In training, but nothing is dropped, or the sides would drop other numbers. Each is asked all the same: ours at
+    p = 0, PyTorch, which has a short cut there, at SELDOM. Ours keeps no mask, and makes all chances again backward.
+    """
+    rng, place = np.random.default_rng(0), dimensions.place
+    shape = _maps(dimensions, channels, size)
+    case = Pass(
+        lambda x: ops.dropout(x, p=0, rng=0, training=True), ops.dropout_backward, "dropout",
+        [(x,) for x in place.several(rng, *shape)], options={"p": SELDOM}, gys=place.several(rng, *shape),
+        needs=(True,), layouts=ALIKE,
+    )
+    return case.case(phase, traffic=NUMBER * np.prod(shape) * 2)
 
 
 def cross_entropy(dimensions: Dimensions, classes: int, size: int) -> Case:

@@ -53,5 +53,9 @@ def relu(x: Tensor) -> Tensor:
     return F.relu(x)
 
 
+def dropout(x: Tensor, p: float) -> Tensor:
+    return F.dropout(x, p, training=True)
+
+
 def cross_entropy(x: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(x, labels, ignore_index=255)
