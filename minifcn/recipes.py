@@ -110,7 +110,7 @@ RECIPES: dict[str, Recipe] = {
     "camvid-bayesian-segnet-basic": _segnet("bayesian-segnet-basic", 0.1, 10_000),
     "camvid-hour-unet-bn": _hour("unet-bn", width=0.375, lr=1e-3, iterations=3000),
     "camvid-hour-segnet": _hour("segnet", width=0.25, lr=2e-3, iterations=2000, class_weights="enet"),
-    "camvid-hour-segnet-basic": _hour("segnet-basic", width=0.5, lr=5e-3, iterations=3000, class_weights="enet"),
+    "camvid-hour-segnet-basic": _hour("segnet-basic", width=0.5, lr=5e-3, iterations=4000, class_weights="enet"),
     "camvid-hour-bayesian-segnet": _hour("bayesian-segnet", width=0.25, lr=2e-3, iterations=2000,
                                          class_weights="enet"),
     "camvid-hour-enet": _hour("enet", width=1.0, lr=5e-3, iterations=5000, pad=True, class_weights="enet"),
