@@ -27,6 +27,7 @@ from .machine import describe
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "camvid.json"
 PREFIX = "camvid-hour-"
+SAMPLES = 20  # of a Bayesian network with dropout on, whose mean is scored, as in its paper
 BETWEEN = ("<!-- camvid: made by python -m benchmarks.camvid -->", "<!-- /camvid -->")
 
 # Global accuracy, class average, mean IoU, BF, in percent, and what is different there. Source: Badrinarayanan,
@@ -75,13 +76,16 @@ def _read() -> dict[str, Any]:
 def _measure(name: str, data: str, folder: Path) -> dict[str, Any]:
     """Train a row and score it."""
     from minifcn.evaluation import evaluate
+    from minifcn.prediction import Predictor
     from minifcn.progress import for_this_terminal
     from minifcn.training import train
+    from minifcn.uncertainty import Sampler
 
     settings = Settings.for_data(**with_recipe(PREFIX + name, {"data": data}))
     folder.parent.mkdir(parents=True, exist_ok=True)
     result = train(settings, folder, overwrite=True, progress=for_this_terminal())
-    scores = evaluate(folder, data, boundary_f1=True)
+    predictor = Sampler.of(folder, SAMPLES) if name.startswith("bayesian") else Predictor.open(folder)
+    scores = evaluate(predictor, data, boundary_f1=True)
     machine = describe()
     return {
         **costs(settings), "steps": result.step, "minutes": result.seconds / 60,
