@@ -44,6 +44,12 @@ def test_neighbours_share_a_chance(folder, rng):
 
 
 @FOLDERS
+@pytest.mark.parametrize(("shape", "together"), [((2, 3, 0, 4), 0), ((0, 3, 2, 2), 4)])
+def test_no_numbers(folder, shape, together):
+    assert folder.dropout(np.ones(shape), KEY, 0.5, together).shape == shape
+
+
+@FOLDERS
 def test_numbers_are_counted_in_the_order_of_the_axes(folder, rng):
     x = rng.standard_normal((9, 20)).T
     np.testing.assert_allclose(folder.dropout(x, KEY, 0.5, 1), reference.dropout(x, KEY, 0.5, 1), rtol=1e-15)

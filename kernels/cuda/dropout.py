@@ -19,7 +19,7 @@ def dropout(x, key, p, together):
     common = np.int64(key), math.ceil(p * 2**24), float(1 / (1 - p) if p < 1 else 0)
     if together == 1:
         _CU.run("dropout", -(-x.size // 128) * 32, contiguous(x), y, *common, np.int64(x.size))
-    else:
+    elif x.size:  # planes without pixels have `together` 0
         rows = x.size // together
         _CU.run("dropout_together", (together, rows), contiguous(x), y, *common, together, np.int64(rows))
     return y
