@@ -17,7 +17,7 @@ from .clock import Leg
 from .inputs import aligned
 
 NUMBER = 4.0  # bytes of a float32 or an int32
-SELDOM = 1e-9
+SELDOM = 1e-9  # as good as never
 ALIKE = ("default",)  # where the layout changes nothing but the order of the numbers
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from .kernels import array_module, use_kernels, use_winograd
 
 __all__ = [
-    "array_module", "device_of", "gpu_status", "numbers_of", "resolve_device", "to_device", "to_numpy",
+    "all_finite", "array_module", "device_of", "gpu_status", "numbers_of", "resolve_device", "to_device", "to_numpy",
     "use_device", "use_kernels", "use_winograd",
 ]
 
@@ -140,6 +140,11 @@ def to_numpy(x: Any) -> np.ndarray:
     """`x` as a NumPy array. Only an array on a GPU, or what is no array yet, is copied."""
     module = array_module(x)
     return np.asarray(x) if module is np else module.asnumpy(x)
+
+
+def all_finite(array: Any) -> Any:
+    """Whether all numbers are: a 0-d array beside them, which nobody has waited for yet."""
+    return array_module(array).isfinite(array).all()
 
 
 def numbers_of(*values: Any) -> list[float]:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import data, models, optim
-from .arrays import array_module, numbers_of, resolve_device
+from .arrays import all_finite, numbers_of, resolve_device
 from .batching import Batches, TrainingError
 from .enlarging import size_taken
 from .fusion import fuse
@@ -122,7 +122,7 @@ class Learner:
     def check_weights(self, step: int) -> None:
         """Raises TrainingError if the last of `step` updates left a NaN or an infinity in the network."""
         state = self.net.state()
-        finite = numbers_of(*map(_finite, state.values()))
+        finite = numbers_of(*map(all_finite, state.values()))
         for name, is_finite in zip(state, finite, strict=True):
             if not is_finite:
                 raise TrainingError(f"train: expected finite weights, got NaN or infinity in {name} after iteration "
@@ -194,9 +194,9 @@ class Learner:
         step = number // self.settings.accumulate
         where = "the loss itself, on finite scores"
         for name, value in self.net.walk(*divided(self.net, x)):
-            if hasattr(value, "dtype") and not _finite(value):
+            if hasattr(value, "dtype") and not all_finite(value):
                 weights = self.net[name.split(".")[0]].parameters().values()
-                spoiled = any(not _finite(p.data) for p in weights)
+                spoiled = any(not all_finite(p.data) for p in weights)
                 how = "whose weights the last update spoiled" if spoiled else "from finite weights"
                 where = f"layer {name!r}, {how}"
                 break
@@ -208,11 +208,6 @@ def _hits(scores: Array, target: Array) -> tuple[Array, Array]:
     """How many pixels are right and how many are labelled, for scores (N, K, H, W): 0-d arrays beside them."""
     valid = target != data.VOID  # (N, H, W)
     return ((scores.argmax(axis=1) == target) & valid).sum(), valid.sum()
-
-
-def _finite(array: Array) -> Any:
-    """Whether all numbers are: a 0-d array beside them, which nobody has waited for yet."""
-    return array_module(array).isfinite(array).all()
 
 
 def _seconds(function: Callable[..., Any], *arguments: Any) -> float:

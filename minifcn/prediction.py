@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from . import ops
-from .arrays import array_module, device_of, to_device, to_numpy, use_device
+from .arrays import all_finite, device_of, to_device, to_numpy, use_device
 from .data import read_image
 from .enlarging import enlarged, size_taken
 from .fusion import fuse
@@ -146,7 +146,7 @@ class Predictor:
         y = y[:, :, : seen[0], : seen[1]] if shown != seen else y
         if y.shape[2:] != tuple(size):
             y, _ = ops.resize_bilinear(y, output_size=size)
-        if not array_module(y).isfinite(y).all():
+        if not all_finite(y):
             raise ValueError("predict: expected finite scores, got NaN or infinity: the weights are spoiled or far too "
                              "large. Use an earlier checkpoint, or train with a lower learning rate.")
         return y[0]

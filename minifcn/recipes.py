@@ -64,7 +64,7 @@ _SEGNET: dict[str, Any] = {
     "reduction": "valid", "class_weights": "segnet-camvid", "flip": False, "pixels": "raw",
 }
 _HOUR: dict[str, Any] = {"size": (180, 240), "optimizer": "adam", "policy": "poly", "batch_size": 4,
-                         "class_weights": "none", "flip": True}
+                         "class_weights": "enet", "flip": True}
 
 
 def _fcn(
@@ -108,12 +108,11 @@ RECIPES: dict[str, Recipe] = {
     "camvid-segnet-basic": _segnet("segnet-basic", 0.1, 10_000),
     "camvid-bayesian-segnet": _segnet("bayesian-segnet", 0.001, 60_000, _VGG),
     "camvid-bayesian-segnet-basic": _segnet("bayesian-segnet-basic", 0.1, 10_000),
-    "camvid-hour-unet-bn": _hour("unet-bn", width=0.375, lr=1e-3, iterations=3000),
-    "camvid-hour-segnet": _hour("segnet", width=0.25, lr=2e-3, iterations=2000, class_weights="enet"),
-    "camvid-hour-segnet-basic": _hour("segnet-basic", width=0.5, lr=5e-3, iterations=4000, class_weights="enet"),
-    "camvid-hour-bayesian-segnet": _hour("bayesian-segnet", width=0.25, lr=2e-3, iterations=2000,
-                                         class_weights="enet"),
-    "camvid-hour-enet": _hour("enet", width=1.0, lr=5e-3, iterations=5000, pad=True, class_weights="enet"),
+    "camvid-hour-unet-bn": _hour("unet-bn", width=0.375, lr=1e-3, iterations=3000, class_weights="none"),
+    "camvid-hour-segnet": _hour("segnet", width=0.25, lr=2e-3, iterations=2000),
+    "camvid-hour-segnet-basic": _hour("segnet-basic", width=0.5, lr=5e-3, iterations=4000),
+    "camvid-hour-bayesian-segnet": _hour("bayesian-segnet", width=0.25, lr=2e-3, iterations=2000),
+    "camvid-hour-enet": _hour("enet", width=1.0, lr=5e-3, iterations=5000, pad=True),
 }
 
 

@@ -27,7 +27,7 @@ from .cutting import steady_and_changing
 from .graph import Graph
 from .layers import Dropout, Layer
 from .ops.check import Array
-from .prediction import Predictor, evaluation_mode, frozen, picture_of
+from .prediction import Predictor, evaluation_mode, frozen, labels_of, picture_of
 
 Source: TypeAlias = Graph | Predictor | str | os.PathLike
 
@@ -165,7 +165,7 @@ class _Moments:
     def found(self) -> Uncertainty:
         variance, predictive = self.squares / self.count, entropy(self.mean)
         return Uncertainty(
-            self.mean, variance, self.mean.argmax(axis=0).astype(np.uint8), variance.mean(axis=0), predictive,
+            self.mean, variance, labels_of(self.mean), variance.mean(axis=0), predictive,
             np.maximum(predictive - self.entropy, 0),  # by concavity not below 0, but for rounding
         )
 

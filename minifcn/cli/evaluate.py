@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         scores = evaluate(predictor, arguments.data, arguments.split, report,
                           trimap=arguments.trimap, boundary=arguments.boundary, boundary_f1=arguments.boundary_f1)
     if arguments.samples is not None:
-        scores |= {"samples": arguments.samples, "seed": arguments.seed}
+        scores |= {"samples": arguments.samples, "seed": predictor.rng}
     if arguments.json:
         print_json(scores)
     else:

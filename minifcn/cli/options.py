@@ -65,7 +65,6 @@ def predictor_of(arguments: argparse.Namespace) -> Any:
     if arguments.samples is None and arguments.seed is not None:
         raise ValueError(f"--seed: expected --samples beside it, got --seed {arguments.seed} alone: without samples "
                          f"nothing is drawn. Add --samples 40, or leave the seed out.")
-    arguments.seed = arguments.seed or 0
     device, note = resolve_device(arguments.device)
     if note:
         print(note, file=sys.stderr)
@@ -73,7 +72,7 @@ def predictor_of(arguments: argparse.Namespace) -> Any:
     if arguments.samples is not None:
         from ..uncertainty import Sampler
 
-        predictor = Sampler.of(predictor, arguments.samples, arguments.seed)
+        predictor = Sampler.of(predictor, arguments.samples, arguments.seed or 0)
     predictor.pad = predictor.pad or arguments.pad
     return predictor
 
